@@ -1,0 +1,35 @@
+# Everything a working copy can do. The first of them installs what is missing: see .ci/prepare.
+
+VENV ?= .cache/venv
+PYTEST_ARGS ?=
+
+export VENV
+
+.DEFAULT_GOAL := help
+.PHONY: help run test bench lint clean
+
+help:  ## list these targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+
+run:  ## watch pilots come and go on this host, for about a minute
+	@.ci/prepare run
+	@$(VENV)/bin/python -m plancton_tick.ctl.demo
+
+test:  ## run all tests, on an engine of their own (as root)
+	@.ci/prepare test
+	@$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+
+bench:  ## measure what a tick costs
+	@.ci/prepare bench
+	@$(VENV)/bin/python -m tests.bench
+
+lint:  ## check style and types
+	@.ci/prepare lint
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+
+clean:  ## remove what the others made here
+	@[ ! -d .cache/engine ] || $(VENV)/bin/python -c 'from plancton_tick.ctl import private_engine; \
+		private_engine.PrivateEngine(".cache/engine").destroy()'
+	rm -rf --one-file-system .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build

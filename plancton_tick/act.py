@@ -1,0 +1,276 @@
+"""Carry out a plan: note, act, note.
+
+The ledger is written before anything is done, so that a tick killed in the middle has counted what
+it was about to remove and marked what it was about to end; and again afterwards for what only the
+doing tells: that a signal was sent, that a spawn failed, that a stranger holds a name.
+
+Reclaims come first, one after the other: they take milliseconds and the owner waits for them.
+Removals and spawns, which take the engine a fraction of a second each, run in parallel.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from enum import StrEnum
+from typing import NamedTuple, Protocol, TypeVar, assert_never
+
+from plancton_tick import outcome
+from plancton_tick.cgroup import weigh_slice
+from plancton_tick.container import JOURNALD, make_body
+from plancton_tick.engine import EngineInfo, Holder
+from plancton_tick.errors import (
+    ConflictError,
+    EngineRefusedError,
+    EngineUnavailableError,
+    NameTakenError,
+    NotFoundError,
+    PlanctonError,
+)
+from plancton_tick.ledger import Snapshot, VolumeEngine, remove_lower, replace, update
+from plancton_tick.model import (
+    Action,
+    Ending,
+    Ledger,
+    Pause,
+    PilotState,
+    Plan,
+    Reap,
+    Resume,
+    Spawn,
+    Stranger,
+    Terminate,
+)
+
+# The engine itself does not create more than this many containers at once any faster.
+PARALLEL = 16
+# Docker refuses the journald driver unless it finds this socket, whatever its list of drivers says.
+JOURNALD_SOCKET = "/run/systemd/journal/socket"
+
+ActionT = TypeVar("ActionT", bound=Action)
+
+
+class ActingEngine(VolumeEngine, Protocol):
+    """What acting needs of an engine, besides volumes."""
+
+    instance: str
+
+    @property
+    def is_local(self) -> bool:
+        """Tell whether the engine runs on this host."""
+
+    def prepare_changes(self) -> None:
+        """Connect what several threads are about to share."""
+
+    def read_info(self) -> EngineInfo:
+        """Say what the engine is."""
+
+    def read_holder(self, name: str) -> Holder:
+        """Say who holds a container name."""
+
+    def create(self, name: str, body: dict[str, object]) -> str:
+        """Create a container, return its id."""
+
+    def start(self, container_id: str) -> None:
+        """Start a created container."""
+
+    def pause(self, container_id: str) -> None:
+        """Freeze a container."""
+
+    def resume(self, container_id: str) -> None:
+        """Thaw a container."""
+
+    def signal(self, container_id: str, signal: str) -> None:
+        """Send a signal to a container."""
+
+    def remove(self, container_id: str) -> None:
+        """Remove a container, killing it if it runs."""
+
+
+class Verdict(StrEnum):
+    """What became of an action."""
+
+    DONE = "done"
+    OVERTAKEN = "overtaken"
+    STRANGER = "stranger"
+    FAILED = "failed"
+
+
+class Done(NamedTuple):
+    """What became of an action; ``container_id`` is set for a spawn that worked.
+
+    Overtaken means that another tick, or the pilot itself, was first: nobody's fault. ``holder``
+    is the stranger's container that holds the name of the slot.
+    """
+
+    action: Action
+    verdict: Verdict
+    container_id: str = ""
+    holder: str = ""
+    error: PlanctonError | None = None
+
+
+class Acted(NamedTuple):
+    """What a tick did, in order, and the ledger it left."""
+
+    done: tuple[Done, ...]
+    ledger: Ledger
+
+
+def apply(
+    plan: Plan, engine: ActingEngine, snapshot: Snapshot, observed: Ledger, now: float, node: str
+) -> Acted:
+    """Carry out the plan and return what became of each action, in the plan's order.
+
+    ``observed`` is the ledger that the plan was made from. Raises LostRaceError, with nothing done,
+    if somebody changed the ledger since; EngineUnavailableError if the engine cannot be reached.
+    """
+    # Where there are pilots there is a ledger, so that none found means one being replaced.
+    if plan.ledger != observed or not snapshot.generation:
+        snapshot = replace(engine, engine.instance, snapshot, plan.ledger)
+    else:
+        remove_lower(engine, snapshot)
+    if not plan.actions:
+        return Acted((), snapshot.ledger)
+    engine.prepare_changes()
+    first = [a for a in plan.actions if isinstance(a, Terminate | Pause)]
+    reaps = [a for a in plan.actions if isinstance(a, Reap)]
+    resumes = [a for a in plan.actions if isinstance(a, Resume)]
+    spawns = [a for a in plan.actions if isinstance(a, Spawn)]
+    done = [_try(engine, action) for action in first]
+    done += _in_parallel(lambda action: _try(engine, action), reaps)
+    done += [_try(engine, action) for action in resumes]
+    if spawns:
+        done += _spawn_all(engine, spawns, now, node)
+    ledger = snapshot.ledger
+    if any(_leaves_a_note(entry) for entry in done):
+        ledger = update(engine, engine.instance, lambda fresh: _note(fresh, done, now)).ledger
+    return Acted(tuple(done), ledger)
+
+
+def _try(engine: ActingEngine, action: Action) -> Done:
+    """Do one action on one pilot; a pilot that went by itself is no error."""
+    try:
+        match action:
+            case Terminate(pilot=pilot):
+                if pilot.state is PilotState.PAUSED:
+                    # A frozen process gets its signal only when it is thawed.
+                    _ignoring_conflict(engine.resume, pilot.id)
+                engine.signal(pilot.id, "SIGTERM")
+            case Pause(pilot=pilot):
+                engine.pause(pilot.id)
+            case Resume(pilot=pilot):
+                engine.resume(pilot.id)
+            case Reap(pilot=pilot):
+                engine.remove(pilot.id)
+            case Spawn():
+                raise TypeError("spawns are done together, by _spawn_all")
+            case _:
+                assert_never(action)
+    except (NotFoundError, ConflictError):
+        return Done(action, Verdict.OVERTAKEN)
+    except (EngineRefusedError, EngineUnavailableError) as error:
+        return Done(action, Verdict.FAILED, error=error)
+    return Done(action, Verdict.DONE)
+
+
+def _ignoring_conflict(call: Callable[[str], None], container_id: str) -> None:
+    with suppress(ConflictError):
+        call(container_id)
+
+
+def _spawn_all(engine: ActingEngine, spawns: Sequence[Spawn], now: float, node: str) -> list[Done]:
+    try:
+        info = engine.read_info()
+    except EngineUnavailableError as error:
+        return [Done(spawn, Verdict.FAILED, error=error) for spawn in spawns]
+    if engine.is_local:
+        # Where no systemd does it the promise to the owner is the tick's: before the first pilot.
+        weigh_slice(f"{engine.instance}.slice")
+    has_journald = JOURNALD in info.log_drivers and (
+        not engine.is_local or os.path.exists(JOURNALD_SOCKET)
+    )
+
+    def spawn_one(spawn: Spawn) -> Done:
+        body = make_body(
+            spawn.type,
+            slot=spawn.slot,
+            now=now,
+            node=node,
+            instance=engine.instance,
+            cgroup_driver=info.cgroup_driver,
+            has_journald=has_journald,
+        )
+        return _spawn(engine, spawn, f"{engine.instance}-{spawn.slot}", body)
+
+    return _in_parallel(spawn_one, spawns)
+
+
+def _spawn(engine: ActingEngine, spawn: Spawn, name: str, body: dict[str, object]) -> Done:
+    try:
+        container_id = engine.create(name, body)
+    except NameTakenError:
+        return _who_holds(engine, spawn, name)
+    except (EngineRefusedError, EngineUnavailableError) as error:
+        return Done(spawn, Verdict.FAILED, error=error)
+    try:
+        engine.start(container_id)
+    except (EngineRefusedError, EngineUnavailableError) as error:
+        # One that cannot be removed stays as created; a later tick removes it as a leftover.
+        with suppress(EngineRefusedError, EngineUnavailableError):
+            engine.remove(container_id)
+        return Done(spawn, Verdict.FAILED, error=error)
+    return Done(spawn, Verdict.DONE, container_id=container_id)
+
+
+def _who_holds(engine: ActingEngine, spawn: Spawn, name: str) -> Done:
+    try:
+        holder = engine.read_holder(name)
+    except NotFoundError:
+        return Done(spawn, Verdict.OVERTAKEN)
+    except EngineUnavailableError as error:
+        return Done(spawn, Verdict.FAILED, error=error)
+    if holder.is_pilot:
+        return Done(spawn, Verdict.OVERTAKEN)
+    return Done(spawn, Verdict.STRANGER, holder=holder.container_id)
+
+
+def _in_parallel(do: Callable[[ActionT], Done], actions: Sequence[ActionT]) -> list[Done]:
+    if len(actions) < 2:
+        return [do(action) for action in actions]
+    with ThreadPoolExecutor(min(PARALLEL, len(actions))) as pool:
+        return list(pool.map(do, actions))
+
+
+def _leaves_a_note(done: Done) -> bool:
+    if isinstance(done.action, Terminate):
+        return done.verdict is Verdict.DONE
+    if isinstance(done.action, Spawn):
+        return done.verdict is Verdict.STRANGER or _is_types_fault(done)
+    return False
+
+
+def _is_types_fault(done: Done) -> bool:
+    """Tell a type that cannot start (no image, no such command) from an engine in trouble."""
+    return isinstance(done.error, EngineRefusedError)
+
+
+def _note(ledger: Ledger, all_done: Iterable[Done], now: float) -> Ledger:
+    """Return the ledger with what only the doing told."""
+    ending = dict(ledger.ending)
+    strangers = dict(ledger.strangers)
+    backoffs = ledger.backoffs
+    for done in all_done:
+        if not _leaves_a_note(done):
+            continue
+        match done.action:
+            case Terminate(pilot=pilot, outcome=how):
+                ending[pilot.id] = Ending(how, now, signalled=True)
+            case Spawn(type=pilot_type, slot=slot):
+                if done.verdict is Verdict.STRANGER:
+                    strangers[str(slot)] = Stranger(done.holder, now)
+                else:
+                    backoffs = outcome.after_failed_spawn(backoffs, pilot_type, now)
+            case _:
+                continue
+    return ledger._replace(ending=ending, strangers=strangers, backoffs=backoffs)

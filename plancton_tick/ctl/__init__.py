@@ -1,0 +1,1 @@
+"""What people run by hand: ``planctonctl`` and the demonstration, one module a verb."""

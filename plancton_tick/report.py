@@ -1,0 +1,203 @@
+"""What a tick says: journald with structured fields where it runs under systemd, else stderr.
+
+A quiet tick says nothing. Each event has a name, a message ID of its own (journalctl
+MESSAGE_ID=…), and fields to select by: PLANCTON_PILOT, PLANCTON_TYPE, PLANCTON_REASON.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from enum import Enum
+from typing import NamedTuple, assert_never
+
+from plancton_tick.act import Acted, Done, Verdict
+from plancton_tick.errors import EXIT_OK, PlanctonError
+from plancton_tick.ledger import Snapshot
+from plancton_tick.loaded import Loaded
+from plancton_tick.model import (
+    Observation,
+    Outcome,
+    Pause,
+    Pilot,
+    Reap,
+    Resume,
+    Spawn,
+    Terminate,
+)
+
+# syslog(3) priorities.
+ERROR, WARNING, NOTICE = 3, 4, 5
+
+
+class Kind(Enum):
+    """The events, each with the message ID by which the journal knows it."""
+
+    SPAWNED = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d01"
+    ENDED = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d02"
+    PAUSED = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d03"
+    RESUMED = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d04"
+    TERMINATED = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d05"
+    REMOVED = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d06"
+    ACTION_FAILED = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d07"
+    STRANGER = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d08"
+    FOREIGN_VOLUME = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d09"
+    CONFIG_BAD = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d0a"
+    TICK_FAILED = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d0b"
+    NOTE = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d0c"
+
+
+class Event(NamedTuple):
+    """One line for the operator; ``fields`` are journal fields besides the message."""
+
+    kind: Kind
+    priority: int
+    message: str
+    fields: Mapping[str, str]
+
+
+def report(observation: Observation, snapshot: Snapshot, acted: Acted) -> int:
+    """Report what a tick did and return its exit code: the gravest of its failed actions."""
+    for name, fault in snapshot.foreign.items():
+        if f"volume {name}" not in observation.ledger.told:
+            message = f"volume {name} is left alone: {fault}"
+            emit(Event(Kind.FOREIGN_VOLUME, WARNING, message, {"PLANCTON_VOLUME": name}))
+    for done in acted.done:
+        event = describe(done, observation)
+        if event is not None:
+            emit(event)
+    errors = [done.error for done in acted.done if done.error is not None]
+    # 69, the engine itself, says more than 75, some action of many.
+    return min((error.exit_code for error in errors), default=EXIT_OK)
+
+
+def report_faults(loaded: Loaded) -> None:
+    """Report every fault of a bad configuration, a line each."""
+    for fault in loaded.faults:
+        emit(Event(Kind.CONFIG_BAD, ERROR, fault, {}))
+
+
+def report_error(error: PlanctonError) -> None:
+    """Report why a tick could do nothing."""
+    hint = f" ({error.hint})" if error.hint else ""
+    emit(Event(Kind.TICK_FAILED, ERROR, f"{error.message}{hint}", {}))
+
+
+def describe(done: Done, observation: Observation) -> Event | None:
+    """Put into words what became of an action; None if there is nothing to say of it."""
+    action = done.action
+    if done.verdict is Verdict.OVERTAKEN and not isinstance(action, Reap):
+        return None
+    if done.error is not None:
+        return _failure(done, done.error)
+    match action:
+        case Spawn(type=pilot_type, slot=slot, reason=reason):
+            if done.verdict is Verdict.STRANGER:
+                return _stranger(done, slot, observation)
+            message = f"spawned {pilot_type.name} in slot {slot}: {reason}"
+            fields = {
+                "PLANCTON_TYPE": pilot_type.name,
+                "PLANCTON_SLOT": str(slot),
+                "PLANCTON_REASON": reason,
+                "CONTAINER_ID_FULL": done.container_id,
+            }
+            return Event(Kind.SPAWNED, NOTICE, message, fields)
+        case Reap(pilot=pilot, outcome=None, reason=reason):
+            return Event(
+                Kind.REMOVED, NOTICE, f"removed {_name(pilot)}: {reason}", _fields(pilot, reason)
+            )
+        case Reap(pilot=pilot, outcome=how, reason=reason):
+            fields = {**_fields(pilot, reason), "PLANCTON_OUTCOME": str(how)}
+            if pilot.exit is not None:
+                fields["EXIT_STATUS"] = str(pilot.exit.code)
+            priority = ERROR if how is Outcome.FAILED else NOTICE
+            return Event(Kind.ENDED, priority, f"{_name(pilot)} ended, {how}: {reason}", fields)
+        case Terminate(pilot=pilot, outcome=how, reason=reason):
+            fields = {**_fields(pilot, reason), "PLANCTON_OUTCOME": str(how)}
+            return Event(
+                Kind.TERMINATED, NOTICE, f"terminating {_name(pilot)}, {how}: {reason}", fields
+            )
+        case Pause(pilot=pilot, reason=reason):
+            return Event(
+                Kind.PAUSED, NOTICE, f"paused {_name(pilot)}: {reason}", _fields(pilot, reason)
+            )
+        case Resume(pilot=pilot, reason=reason):
+            return Event(
+                Kind.RESUMED, NOTICE, f"resumed {_name(pilot)}: {reason}", _fields(pilot, reason)
+            )
+        case _:
+            assert_never(action)
+
+
+def _failure(done: Done, error: PlanctonError) -> Event:
+    action = done.action
+    if isinstance(action, Spawn):
+        what = f"no {action.type.name} pilot in slot {action.slot}"
+        fields = {"PLANCTON_TYPE": action.type.name, "PLANCTON_SLOT": str(action.slot)}
+    else:
+        what = f"{_name(action.pilot)} not {_PARTICIPLES[type(action)]}"
+        fields = _fields(action.pilot, action.reason)
+    hint = f" ({error.hint})" if error.hint else ""
+    return Event(Kind.ACTION_FAILED, ERROR, f"{what}: {error.message}{hint}", fields)
+
+
+_PARTICIPLES: Mapping[type, str] = {
+    Terminate: "terminated",
+    Pause: "paused",
+    Resume: "resumed",
+    Reap: "removed",
+}
+
+
+def _stranger(done: Done, slot: int, observation: Observation) -> Event | None:
+    known = observation.ledger.strangers.get(str(slot))
+    if known is not None and known.container_id == done.holder:
+        return None
+    message = (
+        f"slot {slot} is left out: its name is held by container {done.holder[:12]}, "
+        "which is not a pilot and is left alone"
+    )
+    fields = {"PLANCTON_SLOT": str(slot), "CONTAINER_ID_FULL": done.holder}
+    return Event(Kind.STRANGER, WARNING, message, fields)
+
+
+def _name(pilot: Pilot) -> str:
+    return f"{pilot.name} ({pilot.type})"
+
+
+def _fields(pilot: Pilot, reason: str) -> dict[str, str]:
+    return {
+        "PLANCTON_PILOT": pilot.name,
+        "PLANCTON_TYPE": pilot.type,
+        "PLANCTON_REASON": reason,
+        "CONTAINER_NAME": pilot.name,
+        "CONTAINER_ID": pilot.id[:12],
+        "CONTAINER_ID_FULL": pilot.id,
+    }
+
+
+def emit(event: Event) -> None:
+    """Write one event where this process's messages go."""
+    if is_journal_stream():
+        from systemd import journal
+
+        # Sent natively: as text on stderr it would lose its fields.
+        journal.send(
+            event.message,
+            MESSAGE_ID=event.kind.value,
+            PRIORITY=str(event.priority),
+            PLANCTON_EVENT=event.kind.name.lower().replace("_", "-"),
+            SYSLOG_IDENTIFIER="plancton-tick",
+            **event.fields,
+        )
+    else:
+        print(f"plancton-tick: {event.message}", file=sys.stderr)
+
+
+def is_journal_stream(environment: Mapping[str, str] | None = None) -> bool:
+    """Tell whether stderr goes to the journal: systemd.exec(5), $JOURNAL_STREAM."""
+    stream = (os.environ if environment is None else environment).get("JOURNAL_STREAM", "")
+    try:
+        found = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError, AttributeError):
+        return False
+    return stream == f"{found.st_dev}:{found.st_ino}"

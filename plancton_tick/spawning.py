@@ -1,0 +1,222 @@
+"""Which pilots to spawn next: the gates, the fair share and the slot. Pure.
+
+Each gate is a veto with a name, its numbers and the earliest time it can lift. Gates are asked
+again after each spawn, as if the pilot were there already, so that a plan never promises the same
+core, byte or slot twice.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from plancton_tick.expression import evaluate
+from plancton_tick.model import (
+    Config,
+    HostLoad,
+    Ledger,
+    Pilot,
+    PilotState,
+    PilotType,
+    Spawn,
+    Veto,
+)
+from plancton_tick.outcome import is_canary
+from plancton_tick.room import (
+    LIVE_STATES,
+    TOLERATED_ROUNDING,
+    read_memory,
+    read_room,
+    sum_cpus,
+)
+
+# A stranger's container that holds one of our names is looked at again after this long.
+STRANGER_SECONDS = 3600.0
+
+
+class World(NamedTuple):
+    """The host as it will be once the plan so far is done."""
+
+    now: float
+    host: HostLoad
+    owner_cores: float
+    pilots: tuple[Pilot, ...]
+    ledger: Ledger
+
+
+def read_cap(config: Config, host: HostLoad) -> tuple[int, str | None]:
+    """Evaluate ``host.max_pilots`` on this host: the cap, or 0 and why it has no value."""
+    values: Mapping[str, float] = {
+        "ncpus": host.ncpus,
+        "ram_bytes": host.memory_total_bytes,
+        "swap_bytes": host.swap_total_bytes,
+    }
+    try:
+        return max(0, int(evaluate(config.host.max_pilots, values))), None
+    except (ValueError, OverflowError) as error:
+        return 0, str(error)
+
+
+def list_host_vetoes(config: Config, world: World) -> list[Veto]:
+    """List what keeps any pilot of any type from being spawned."""
+    now, ledger, host = world.now, world.ledger, world.host
+    vetoes = []
+    if ledger.drain is not None:
+        drain = ledger.drain
+        why = f": {drain.why}" if drain.why else ""
+        vetoes.append(Veto("draining", None, f"drained by {drain.by}{why}", None))
+    live = [pilot for pilot in world.pilots if pilot.state in LIVE_STATES]
+    cap, no_value = read_cap(config, host)
+    if no_value is not None:
+        vetoes.append(Veto("cap", None, f"host.max_pilots has no value here: {no_value}", None))
+    elif len(live) >= cap:
+        vetoes.append(Veto("cap", None, f"{len(live)} of {cap} pilots are live", None))
+    elif next_slot(world, cap) is None:
+        vetoes.append(Veto("slots", None, f"all {cap} slots are held", None))
+    if ledger.last_reclaim_at is not None:
+        until = ledger.last_reclaim_at + config.spawn.cooldown_seconds
+        if now < until:
+            ago = now - ledger.last_reclaim_at
+            reason = f"gave back {ago:.0f} s ago, cooldown {config.spawn.cooldown_seconds:.0f} s"
+            vetoes.append(Veto("cooldown", None, reason, until))
+    paused = [p for p in world.pilots if p.state is PilotState.PAUSED and p.id not in ledger.ending]
+    if paused:
+        since = min(ledger.paused.get(pilot.id, now) for pilot in paused)
+        reason = f"{len(paused)} paused pilots come first"
+        vetoes.append(Veto("paused", None, reason, since + config.reclaim.pause_at_most_seconds))
+    free, floor = host.disk_free_bytes, config.host.reserve_disk_bytes
+    if free is not None and free < floor:
+        reason = f"{free} bytes free where the engine keeps its data, reserve {floor}"
+        vetoes.append(Veto("disk", None, reason, None))
+    return vetoes
+
+
+def list_type_vetoes(config: Config, world: World, pilot_type: PilotType) -> list[Veto]:
+    """List what keeps a pilot of this type from being spawned, besides the host's vetoes."""
+    now, name, host = world.now, pilot_type.name, world.host
+    live = [pilot for pilot in world.pilots if pilot.state in LIVE_STATES]
+    mine = [pilot for pilot in live if pilot.type == name]
+    vetoes = []
+    if pilot_type.share <= 0:
+        vetoes.append(Veto("share", name, "its share is 0", None))
+    if pilot_type.max_live is not None and len(mine) >= pilot_type.max_live:
+        reason = f"{len(mine)} of at most {pilot_type.max_live} are live"
+        vetoes.append(Veto("max", name, reason, None))
+    backoff = world.ledger.backoffs.get(name)
+    if backoff is not None:
+        canaries = [pilot for pilot in mine if is_canary(pilot, backoff)]
+        if now < backoff.until:
+            reason = f"{backoff.why}: waits {backoff.step_seconds:.0f} s"
+            vetoes.append(Veto("backoff", name, reason, backoff.until))
+        elif canaries:
+            until = min(pilot.spawned_at for pilot in canaries) + pilot_type.fizzle_seconds
+            reason = f"after {backoff.why}: one canary first, {canaries[0].name}"
+            vetoes.append(Veto("canary", name, reason, until))
+    room = read_room(config.host, host, world.owner_cores, sum_cpus(world.pilots))
+    if room + TOLERATED_ROUNDING < pilot_type.cpus:
+        reason = (
+            f"owner uses {world.owner_cores:.2f} of {host.ncpus} cores, "
+            f"reserve {config.host.reserve_cpus:g}, pilots {sum_cpus(world.pilots):g}: "
+            f"room {room:.2f}, needs {pilot_type.cpus:g}"
+        )
+        vetoes.append(Veto("cpus", name, reason, None))
+    memory = read_memory(host, live)
+    left = memory.left_bytes(config.host.reserve_memory_bytes)
+    if left < pilot_type.memory_bytes:
+        reason = (
+            f"{memory.available_bytes} bytes available, {memory.promised_bytes} promised to "
+            f"pilots, reserve {config.host.reserve_memory_bytes}: {left} left, "
+            f"needs {pilot_type.memory_bytes}"
+        )
+        vetoes.append(Veto("memory", name, reason, None))
+    return vetoes
+
+
+def next_slot(world: World, cap: int) -> int | None:
+    """Return the lowest free slot. Numbers that strangers hold are left out and made up for.
+
+    The bound is what keeps two ticks that see different worlds below the cap: there are only
+    ``cap`` names to claim.
+    """
+    held = {pilot.slot for pilot in world.pilots}
+    strangers = {
+        int(slot)
+        for slot, stranger in world.ledger.strangers.items()
+        if world.now - stranger.seen_at < STRANGER_SECONDS
+    }
+    slot = 0
+    usable = 0
+    while usable < cap:
+        if slot not in strangers:
+            if slot not in held:
+                return slot
+            usable += 1
+        slot += 1
+    return None
+
+
+def furthest_below_share(types: list[PilotType], world: World) -> PilotType:
+    """Choose the type whose share of the live cores exceeds what it has by most.
+
+    Of equals the larger share goes first, then the one that the configuration names first.
+    """
+    live = [pilot for pilot in world.pilots if pilot.state in LIVE_STATES]
+    total = sum(pilot.cpus for pilot in live)
+    shares = sum(pilot_type.share for pilot_type in types)
+
+    def want(pilot_type: PilotType) -> tuple[float, float]:
+        has = sum(pilot.cpus for pilot in live if pilot.type == pilot_type.name)
+        return (round(pilot_type.share / shares * total - has, 9), pilot_type.share)
+
+    return max(types, key=want)
+
+
+def spawn_reason(config: Config, world: World, pilot_type: PilotType) -> str:
+    """Say with its numbers why this type's pilot may be spawned now."""
+    room = read_room(config.host, world.host, world.owner_cores, sum_cpus(world.pilots))
+    backoff = world.ledger.backoffs.get(pilot_type.name)
+    canary = f", canary after {backoff.why}" if backoff else ""
+    return (
+        f"room {room:.2f} cores for {pilot_type.cpus:g} "
+        f"(owner {world.owner_cores:.2f} of {world.host.ncpus}){canary}"
+    )
+
+
+def born(pilot_type: PilotType, slot: int, now: float) -> Pilot:
+    """Return the pilot as it will be listed once it is spawned."""
+    return Pilot(
+        id=f"planned-{slot}",
+        name=f"slot {slot}",
+        type=pilot_type.name,
+        slot=slot,
+        state=PilotState.RUNNING,
+        spawned_at=now,
+        expires_at=now + pilot_type.lifetime_seconds,
+        cpus=pilot_type.cpus,
+        memory_bytes=pilot_type.memory_bytes,
+        config_hash="",
+        version="",
+    )
+
+
+def plan_spawns(config: Config, world: World) -> tuple[tuple[Spawn, ...], tuple[Veto, ...]]:
+    """Say which pilots to spawn now, and every reason why not one more."""
+    spawns: list[Spawn] = []
+    while True:
+        host_vetoes = list_host_vetoes(config, world)
+        type_vetoes = {
+            pilot_type.name: list_type_vetoes(config, world, pilot_type)
+            for pilot_type in config.pilots
+        }
+        vetoes = [*host_vetoes, *(veto for vetoes in type_vetoes.values() for veto in vetoes)]
+        ready = [pilot_type for pilot_type in config.pilots if not type_vetoes[pilot_type.name]]
+        if host_vetoes or not ready:
+            return tuple(spawns), tuple(vetoes)
+        if len(spawns) >= config.spawn.per_tick:
+            reason = f"{len(spawns)} spawned now, spawn.per_tick is {config.spawn.per_tick}"
+            return tuple(spawns), (*vetoes, Veto("per-tick", None, reason, world.now))
+        pilot_type = furthest_below_share(ready, world)
+        slot = next_slot(world, read_cap(config, world.host)[0])
+        if slot is None:
+            return tuple(spawns), tuple(vetoes)
+        spawns.append(Spawn(pilot_type, slot, spawn_reason(config, world, pilot_type)))
+        pilots = (*world.pilots, born(pilot_type, slot, world.now))
+        world = world._replace(pilots=pilots)
