@@ -2,11 +2,13 @@
 
 import os
 import sys
+import time
 from collections.abc import Sequence
 from typing import NoReturn
 
 from plancton_tick import __version__
 from plancton_tick.errors import EXIT_CONFIG, EXIT_OK, PlanctonError
+from plancton_tick.standing import say_trouble
 from plancton_tick.tick import Seen, look, run
 
 DEFAULT_CONFIG = "/etc/plancton/config.yaml"
@@ -72,14 +74,19 @@ def _guarded(config_path: str, dry_run_as: str | None = None) -> int:
             return run(config_path)
         return _print_plan(look(config_path), dry_run_as)
     except PlanctonError as error:
-        from plancton_tick.report import report_error
+        if dry_run_as is None:
+            say_trouble(error, time.time())
+        else:
+            from plancton_tick.report import report_error
 
-        report_error(error)
-        return error.exit_code
+            report_error(error)
+        return EXIT_CONFIG if error.faults else error.exit_code
 
 
 def _print_plan(seen: Seen, form: str) -> int:
     from plancton_tick.explain import to_json, to_text
+    from plancton_tick.report import report_faults
 
+    report_faults(seen.loaded.faults)
     print((to_json if form == "json" else to_text)(seen.plan, seen.observation))
     return EXIT_CONFIG if seen.loaded.faults else EXIT_OK

@@ -200,7 +200,7 @@ class _Draft:
                 f"{host.memory_available_bytes} bytes available, reserve {reserve}: "
                 f"{shortfall} short"
             )
-            self._terminate(pilot, Outcome.RECLAIMED, reason)
+            self._reclaim(pilot, reason)
             shortfall -= int(pilot.memory_bytes * part)
 
     def restore_disk(self) -> None:
@@ -213,7 +213,7 @@ class _Draft:
         # and look again when it has gone.
         if staying and len(staying) == len(live):
             reason = f"{free} bytes free where the engine keeps its data, reserve {reserve}"
-            self._terminate(min(staying, key=youngest_first), Outcome.RECLAIMED, reason)
+            self._reclaim(min(staying, key=youngest_first), reason)
 
     # 4. cores
 
@@ -243,14 +243,14 @@ class _Draft:
             self._give_back(pilot, numbers)
 
     def _give_back(self, pilot: Pilot, reason: str) -> None:
-        if self.config.reclaim.action is ReclaimAction.STOP:
-            self._terminate(pilot, Outcome.RECLAIMED, reason)
-        else:
-            self.ends.append(Pause(pilot, reason))
-            self.pilots[pilot.id] = pilot._replace(state=PilotState.PAUSED)
-            paused = {**self.ledger.paused, pilot.id: self.now}
-            self.ledger = self.ledger._replace(paused=paused)
-        self.ledger = self.ledger._replace(last_reclaim_at=self.now)
+        config = self.config.reclaim
+        if config.action is ReclaimAction.STOP or config.pause_at_most_seconds <= 0:
+            self._reclaim(pilot, reason)
+            return
+        self.ends.append(Pause(pilot, reason))
+        self.pilots[pilot.id] = pilot._replace(state=PilotState.PAUSED)
+        paused = {**self.ledger.paused, pilot.id: self.now}
+        self.ledger = self.ledger._replace(paused=paused, last_reclaim_at=self.now)
 
     # 5. paused pilots
 
@@ -261,21 +261,23 @@ class _Draft:
                 reason = f"room {room:.2f} cores for {pilot.cpus:g} (owner {self.owner_cores:.2f})"
                 self.resumes.append(Resume(pilot, reason))
                 self.pilots[pilot.id] = pilot._replace(state=PilotState.RUNNING)
+                # Left there, it would make a later pause by hand look as old as this one.
+                paused = {key: at for key, at in self.ledger.paused.items() if key != pilot.id}
+                self.ledger = self.ledger._replace(paused=paused)
 
     def end_long_pauses(self) -> None:
         at_most = self.config.reclaim.pause_at_most_seconds
         for pilot in self._staying():
             if pilot.state is not PilotState.PAUSED:
                 continue
-            since = self.ledger.paused.get(pilot.id)
-            if since is None:
-                # Paused by hand, or before this ledger began: its time starts now.
-                paused = {**self.ledger.paused, pilot.id: self.now}
-                self.ledger = self.ledger._replace(paused=paused)
-            elif self.now - since >= at_most:
+            # Paused by hand, or before this ledger began: its time starts now.
+            since = self.ledger.paused.get(pilot.id, self.now)
+            if self.now - since >= at_most:
                 reason = f"paused for {self.now - since:.0f} s, at most {at_most:.0f} s"
-                self._terminate(pilot, Outcome.RECLAIMED, reason)
-                self.ledger = self.ledger._replace(last_reclaim_at=self.now)
+                self._reclaim(pilot, reason)
+            elif pilot.id not in self.ledger.paused:
+                paused = {**self.ledger.paused, pilot.id: since}
+                self.ledger = self.ledger._replace(paused=paused)
 
     # 6. spawn
 
@@ -292,6 +294,10 @@ class _Draft:
         self.vetoes.extend(vetoes)
 
     # shared
+
+    def _reclaim(self, pilot: Pilot, reason: str) -> None:
+        self._terminate(pilot, Outcome.RECLAIMED, reason)
+        self.ledger = self.ledger._replace(last_reclaim_at=self.now)
 
     def _terminate(self, pilot: Pilot, how: Outcome, reason: str) -> None:
         self.ends.append(Terminate(pilot, how, reason))

@@ -23,6 +23,8 @@ class PlanctonError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        # The faults of a configuration that was read, before this happened.
+        self.faults: tuple[str, ...] = ()
 
 
 class ConfigError(PlanctonError):

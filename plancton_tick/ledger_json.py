@@ -59,7 +59,7 @@ def parse(text: str | None) -> tuple[Ledger, tuple[str, ...]]:
         )
         for slot in ledger.strangers:
             int(slot)
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"not a readable ledger: {error}") from None
     return ledger, marks
 

@@ -49,9 +49,13 @@ def judge(pilot: Pilot, pilot_type: PilotType | None, ending: Ending | None) -> 
     return Outcome.FAILED, said
 
 
-def is_canary(pilot: Pilot, backoff: Backoff) -> bool:
-    """Tell whether the pilot was spawned to try whether the trouble is over."""
-    return pilot.spawned_at >= backoff.until
+def is_canary(pilot: Pilot, backoff: Backoff, now: float) -> bool:
+    """Tell whether the pilot was spawned to try whether the trouble is over.
+
+    One that seems spawned in the future dates from before the clock was set back: no canary, or
+    all that run dry after that would be taken for one and each double the wait.
+    """
+    return backoff.until <= pilot.spawned_at <= now
 
 
 def lengthen(backoff: Backoff | None, pilot_type: PilotType, why: str, now: float) -> Backoff:
@@ -74,10 +78,10 @@ def after_exit(
     """Return the waits after this pilot ended; the same object where nothing changes."""
     backoff = backoffs.get(pilot_type.name)
     if outcome in BAD_OUTCOMES:
-        if backoff is None or is_canary(pilot, backoff):
+        if backoff is None or is_canary(pilot, backoff, now):
             return {**backoffs, pilot_type.name: lengthen(backoff, pilot_type, outcome, now)}
         return backoffs
-    if outcome is Outcome.DONE and backoff is not None and is_canary(pilot, backoff):
+    if outcome is Outcome.DONE and backoff is not None and is_canary(pilot, backoff, now):
         return without(backoffs, pilot_type.name)
     return backoffs
 
@@ -106,7 +110,7 @@ def after_survival(
         if any(
             pilot.type == name
             and pilot.state is PilotState.RUNNING
-            and is_canary(pilot, backoff)
+            and is_canary(pilot, backoff, now)
             and now - pilot.spawned_at > pilot_type.fizzle_seconds
             for pilot in pilots
         ):

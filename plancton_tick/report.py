@@ -6,14 +6,13 @@ MESSAGE_ID=…), and fields to select by: PLANCTON_PILOT, PLANCTON_TYPE, PLANCTO
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import NamedTuple, assert_never
 
 from plancton_tick.act import Acted, Done, Verdict
-from plancton_tick.errors import EXIT_OK, PlanctonError
+from plancton_tick.errors import EXIT_OK, HostError, PlanctonError
 from plancton_tick.ledger import Snapshot
-from plancton_tick.loaded import Loaded
 from plancton_tick.model import (
     Observation,
     Outcome,
@@ -24,6 +23,7 @@ from plancton_tick.model import (
     Spawn,
     Terminate,
 )
+from plancton_tick.standing import Change, State
 
 # syslog(3) priorities.
 ERROR, WARNING, NOTICE = 3, 4, 5
@@ -42,8 +42,15 @@ class Kind(Enum):
     STRANGER = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d08"
     FOREIGN_VOLUME = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d09"
     CONFIG_BAD = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d0a"
-    TICK_FAILED = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d0b"
-    NOTE = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d0c"
+    CONFIG_GOOD = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d0b"
+    ENGINE_DOWN = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d0c"
+    ENGINE_BACK = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d0d"
+    HOST_UNREADABLE = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d0e"
+    HOST_READABLE = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d0f"
+    DRAINING = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d10"
+    DRAIN_ENDED = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d11"
+    HELD = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d12"
+    HELD_ENDED = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d13"
 
 
 class Event(NamedTuple):
@@ -70,16 +77,48 @@ def report(observation: Observation, snapshot: Snapshot, acted: Acted) -> int:
     return min((error.exit_code for error in errors), default=EXIT_OK)
 
 
-def report_faults(loaded: Loaded) -> None:
+def report_faults(faults: Iterable[str]) -> None:
     """Report every fault of a bad configuration, a line each."""
-    for fault in loaded.faults:
+    for fault in faults:
         emit(Event(Kind.CONFIG_BAD, ERROR, fault, {}))
 
 
 def report_error(error: PlanctonError) -> None:
-    """Report why a tick could do nothing."""
+    """Report why nothing could be done."""
+    report_faults(error.faults)
     hint = f" ({error.hint})" if error.hint else ""
-    emit(Event(Kind.TICK_FAILED, ERROR, f"{error.message}{hint}", {}))
+    kind = Kind.HOST_UNREADABLE if isinstance(error, HostError) else Kind.ENGINE_DOWN
+    emit(Event(kind, ERROR, f"{error.message}{hint}", {}))
+
+
+def report_change(change: Change, states: Mapping[State, str]) -> None:
+    """Report the states that begin and end now."""
+    for state, seconds in change.ended:
+        lasted = {"PLANCTON_SECONDS": f"{seconds:.0f}"}
+        message = f"{_ENDINGS[state][1]}, after {seconds:.0f} s"
+        emit(Event(_ENDINGS[state][0], NOTICE, message, lasted))
+    for state in change.began:
+        text = states[state]
+        if state is State.BAD_CONFIG:
+            report_faults(text.split("\n"))
+        else:
+            kind, priority, opening = _BEGINNINGS[state]
+            emit(Event(kind, priority, f"{opening}{text}", {"PLANCTON_REASON": text}))
+
+
+_BEGINNINGS = {
+    State.ENGINE_DOWN: (Kind.ENGINE_DOWN, ERROR, ""),
+    State.HOST_UNREADABLE: (Kind.HOST_UNREADABLE, ERROR, ""),
+    State.DRAINING: (Kind.DRAINING, NOTICE, "no new pilots: "),
+    State.HELD: (Kind.HELD, NOTICE, "held by the owner: "),
+}
+_ENDINGS = {
+    State.BAD_CONFIG: (Kind.CONFIG_GOOD, "the configuration is good again"),
+    State.ENGINE_DOWN: (Kind.ENGINE_BACK, "the engine answers again"),
+    State.HOST_UNREADABLE: (Kind.HOST_READABLE, "the host can be read again"),
+    State.DRAINING: (Kind.DRAIN_ENDED, "no longer draining"),
+    State.HELD: (Kind.HELD_ENDED, "no longer held by the owner"),
+}
 
 
 def describe(done: Done, observation: Observation) -> Event | None:

@@ -31,7 +31,8 @@ def read_owner_cores(host: HostLoad, pilots: Iterable[Pilot]) -> float:
     """Say how many cores the owner uses."""
     used = host.pilots_cores
     if used is None:
-        used = min(host.busy_cores, sum_cpus(pilots))
+        running = (pilot.cpus for pilot in pilots if pilot.state is PilotState.RUNNING)
+        used = min(host.busy_cores, sum(running))
     return max(0.0, host.busy_cores - used)
 
 

@@ -70,7 +70,8 @@ def list_host_vetoes(config: Config, world: World) -> list[Veto]:
     elif len(live) >= cap:
         vetoes.append(Veto("cap", None, f"{len(live)} of {cap} pilots are live", None))
     elif next_slot(world, cap) is None:
-        vetoes.append(Veto("slots", None, f"all {cap} slots are held", None))
+        reason = f"{len(live)} of {cap} pilots are live, the other slots are not free yet"
+        vetoes.append(Veto("slots", None, reason, None))
     if ledger.last_reclaim_at is not None:
         until = ledger.last_reclaim_at + config.spawn.cooldown_seconds
         if now < until:
@@ -81,7 +82,9 @@ def list_host_vetoes(config: Config, world: World) -> list[Veto]:
     if paused:
         since = min(ledger.paused.get(pilot.id, now) for pilot in paused)
         reason = f"{len(paused)} paused pilots come first"
-        vetoes.append(Veto("paused", None, reason, since + config.reclaim.pause_at_most_seconds))
+        until = since + config.reclaim.pause_at_most_seconds
+        # Pauses may be allowed to last for ever.
+        vetoes.append(Veto("paused", None, reason, until if until < float("inf") else None))
     free, floor = host.disk_free_bytes, config.host.reserve_disk_bytes
     if free is not None and free < floor:
         reason = f"{free} bytes free where the engine keeps its data, reserve {floor}"
@@ -102,12 +105,14 @@ def list_type_vetoes(config: Config, world: World, pilot_type: PilotType) -> lis
         vetoes.append(Veto("max", name, reason, None))
     backoff = world.ledger.backoffs.get(name)
     if backoff is not None:
-        canaries = [pilot for pilot in mine if is_canary(pilot, backoff)]
+        canaries = [pilot for pilot in mine if is_canary(pilot, backoff, now)]
         if now < backoff.until:
             reason = f"{backoff.why}: waits {backoff.step_seconds:.0f} s"
             vetoes.append(Veto("backoff", name, reason, backoff.until))
         elif canaries:
-            until = min(pilot.spawned_at for pilot in canaries) + pilot_type.fizzle_seconds
+            oldest = min(pilot.spawned_at for pilot in canaries)
+            # One that is paused, or on its way out, may be older than that and clears nothing.
+            until = max(now, oldest + pilot_type.fizzle_seconds)
             reason = f"after {backoff.why}: one canary first, {canaries[0].name}"
             vetoes.append(Veto("canary", name, reason, until))
     room = read_room(config.host, host, world.owner_cores, sum_cpus(world.pilots))
@@ -133,8 +138,9 @@ def list_type_vetoes(config: Config, world: World, pilot_type: PilotType) -> lis
 def next_slot(world: World, cap: int) -> int | None:
     """Return the lowest free slot. Numbers that strangers hold are left out and made up for.
 
-    The bound is what keeps two ticks that see different worlds below the cap: there are only
-    ``cap`` names to claim.
+    The bound is what keeps two ticks that see different worlds below the cap: there are only so
+    many names to claim, ``cap`` less the live pilots that hold none of them (started by hand, or
+    numbered under a higher cap).
     """
     held = {pilot.slot for pilot in world.pilots}
     strangers = {
@@ -142,23 +148,29 @@ def next_slot(world: World, cap: int) -> int | None:
         for slot, stranger in world.ledger.strangers.items()
         if world.now - stranger.seen_at < STRANGER_SECONDS
     }
+    live = [pilot.slot for pilot in world.pilots if pilot.state in LIVE_STATES]
+    would_live = len(live)
     slot = 0
-    usable = 0
-    while usable < cap:
-        if slot not in strangers:
+    while True:
+        if slot not in strangers and slot not in live:
+            # Another tick may see this number as free, even if a dead pilot holds it here.
+            would_live += 1
+            if would_live > cap:
+                return None
             if slot not in held:
                 return slot
-            usable += 1
         slot += 1
-    return None
 
 
 def furthest_below_share(types: list[PilotType], world: World) -> PilotType:
-    """Choose the type whose share of the live cores exceeds what it has by most.
+    """Choose the type whose share of these types' live cores exceeds what it has by most.
 
-    Of equals the larger share goes first, then the one that the configuration names first.
+    Cores of types that may not spawn now are left out, or the larger of the others would be owed
+    part of them. Of equals the larger share goes first, then the one that the configuration names
+    first.
     """
-    live = [pilot for pilot in world.pilots if pilot.state in LIVE_STATES]
+    names = {pilot_type.name for pilot_type in types}
+    live = [p for p in world.pilots if p.state in LIVE_STATES and p.type in names]
     total = sum(pilot.cpus for pilot in live)
     shares = sum(pilot_type.share for pilot_type in types)
 

@@ -17,6 +17,7 @@ from plancton_tick.ledger import Snapshot
 from plancton_tick.loaded import Loaded
 from plancton_tick.model import Config, Observation, Plan
 from plancton_tick.observe import observe
+from plancton_tick.standing import read_lasting, say_what_lasts
 
 
 class Seen(NamedTuple):
@@ -36,17 +37,12 @@ def look(config_path: str, clock: Callable[[], float] = time.time) -> Seen:
     configuration raises nothing, but its plan spawns nothing either.
     """
     loaded = read_config(config_path, os.environ.get("RUNTIME_DIRECTORY"), host=read_size())
-    if loaded.faults:
-        from plancton_tick.report import report_faults
-
-        report_faults(loaded)
     engine = connect(loaded.config)
     try:
         snapshot, observation = observe(loaded, engine, clock)
     except PlanctonError as error:
-        if loaded.faults:
-            # Both are reported; the one that only the operator can mend names the exit.
-            error.exit_code = EXIT_CONFIG
+        # Both are reported; the one that only the operator can mend names the exit.
+        error.faults = loaded.faults
         raise
     return Seen(loaded, engine, snapshot, observation, decide(loaded.config, observation))
 
@@ -56,6 +52,8 @@ def run(config_path: str, clock: Callable[[], float] = time.time) -> int:
     seen = look(config_path, clock)
     plan, snapshot, observed = seen.plan, seen.snapshot, seen.observation.ledger
     plan = plan._replace(ledger=plan.ledger._replace(told=told(seen)))
+    lasting = read_lasting(seen.loaded.faults, seen.observation, plan)
+    say_what_lasts(lasting, seen.observation.taken_at)
     if not plan.actions and plan.ledger == observed and not snapshot.lower:
         return EXIT_CONFIG if seen.loaded.faults else EXIT_OK
 
