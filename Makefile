@@ -6,7 +6,7 @@ PYTEST_ARGS ?=
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench lint clean
+.PHONY: help run test bench lint man clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -28,6 +28,13 @@ lint:  ## check style and types
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
+
+man:  ## build the man pages, in build/man
+	@.ci/prepare man
+	@mkdir -p build/man
+	@set -e; for page in docs/man/*.md; do \
+		go-md2man -in "$$page" -out "build/man/$$(basename "$$page" .md)"; \
+	done
 
 clean:  ## remove what the others made here
 	@[ ! -d .cache/engine ] || $(VENV)/bin/python -c 'from plancton_tick.ctl import private_engine; \

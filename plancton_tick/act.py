@@ -4,8 +4,8 @@ The ledger is written before anything is done, so that a tick killed in the midd
 it was about to remove and marked what it was about to end; and again afterwards for what only the
 doing tells: that a signal was sent, that a spawn failed, that a stranger holds a name.
 
-Reclaims come first, one after the other: they take milliseconds and the owner waits for them.
-Removals and spawns, which take the engine a fraction of a second each, run in parallel.
+Reclaims come first: the owner waits for them. Within each kind all run in parallel, so that an
+engine that hangs with one of them costs a tick one time-out, and not one for every pilot.
 """
 
 import os
@@ -16,20 +16,23 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol, TypeVar, assert_never
 
 from plancton_tick import outcome
-from plancton_tick.cgroup import weigh_slice
+from plancton_tick.cgroup import lift_slice, weigh_slice
 from plancton_tick.container import JOURNALD, make_body
 from plancton_tick.engine import EngineInfo, Holder
 from plancton_tick.errors import (
     ConflictError,
     EngineRefusedError,
     EngineUnavailableError,
+    ImageMissingError,
     NameTakenError,
     NotFoundError,
     PlanctonError,
+    RequestError,
 )
 from plancton_tick.ledger import Snapshot, VolumeEngine, remove_lower, replace, update
 from plancton_tick.model import (
     Action,
+    Ask,
     Ending,
     Ledger,
     Pause,
@@ -111,18 +114,29 @@ class Done(NamedTuple):
 
 
 class Acted(NamedTuple):
-    """What a tick did, in order, and the ledger it left."""
+    """What a tick did, in order, and the ledger it left.
+
+    ``error`` is why the ledger lacks what only the doing told.
+    """
 
     done: tuple[Done, ...]
     ledger: Ledger
+    error: PlanctonError | None = None
 
 
 def apply(
-    plan: Plan, engine: ActingEngine, snapshot: Snapshot, observed: Ledger, now: float, node: str
+    plan: Plan,
+    engine: ActingEngine,
+    snapshot: Snapshot,
+    observed: Ledger,
+    now: float,
+    node: str,
+    runtime: str | None = None,
 ) -> Acted:
     """Carry out the plan and return what became of each action, in the plan's order.
 
-    ``observed`` is the ledger that the plan was made from. Raises LostRaceError, with nothing done,
+    ``observed`` is the ledger that the plan was made from, ``runtime`` the folder that images are
+    asked for in. Raises LostRaceError, with nothing done,
     if somebody changed the ledger since; EngineUnavailableError if the engine cannot be reached.
     """
     # Where there are pilots there is a ledger, so that none found means one being replaced.
@@ -133,19 +147,39 @@ def apply(
     if not plan.actions:
         return Acted((), snapshot.ledger)
     engine.prepare_changes()
-    first = [a for a in plan.actions if isinstance(a, Terminate | Pause)]
-    reaps = [a for a in plan.actions if isinstance(a, Reap)]
-    resumes = [a for a in plan.actions if isinstance(a, Resume)]
+    first: list[Action] = [a for a in plan.actions if isinstance(a, Terminate | Pause)]
+    reaps: list[Action] = [a for a in plan.actions if isinstance(a, Reap)]
+    resumes: list[Action] = [a for a in plan.actions if isinstance(a, Resume)]
     spawns = [a for a in plan.actions if isinstance(a, Spawn)]
-    done = [_try(engine, action) for action in first]
-    done += _in_parallel(lambda action: _try(engine, action), reaps)
-    done += [_try(engine, action) for action in resumes]
+    done: list[Done] = []
+    if engine.is_local:
+        # Where no systemd does it the promise to the owner is the tick's: before any pilot runs.
+        weigh_slice(f"{engine.instance}.slice")
+    done += _give_back(engine, first)
+    for each in (reaps, resumes):
+        done += _in_parallel(lambda action: _try(engine, action), each)
+    done += [_ask(ask, runtime) for ask in plan.actions if isinstance(ask, Ask)]
     if spawns:
         done += _spawn_all(engine, spawns, now, node)
-    ledger = snapshot.ledger
-    if any(_leaves_a_note(entry) for entry in done):
-        ledger = update(engine, engine.instance, lambda fresh: _note(fresh, done, now)).ledger
-    return Acted(tuple(done), ledger)
+    if not any(_leaves_a_note(entry) for entry in done):
+        return Acted(tuple(done), snapshot.ledger)
+    since = now if observed.overload_since is None else observed.overload_since
+    try:
+        noted = update(engine, engine.instance, lambda fresh: _note(fresh, done, now, since))
+    except (EngineRefusedError, EngineUnavailableError) as error:
+        # What was done is told all the same; the next tick does once more what it finds no note of.
+        return Acted(tuple(done), snapshot.ledger, error)
+    return Acted(tuple(done), noted.ledger)
+
+
+def _give_back(engine: ActingEngine, ends: Sequence[Action]) -> list[Done]:
+    if not (engine.is_local and any(isinstance(action, Pause) for action in ends)):
+        return _in_parallel(lambda action: _try(engine, action), ends)
+    lift_slice(f"{engine.instance}.slice")
+    try:
+        return _in_parallel(lambda action: _try(engine, action), ends)
+    finally:
+        weigh_slice(f"{engine.instance}.slice")
 
 
 def _try(engine: ActingEngine, action: Action) -> Done:
@@ -163,8 +197,8 @@ def _try(engine: ActingEngine, action: Action) -> Done:
                 engine.resume(pilot.id)
             case Reap(pilot=pilot):
                 engine.remove(pilot.id)
-            case Spawn():
-                raise TypeError("spawns are done together, by _spawn_all")
+            case Spawn() | Ask():
+                raise TypeError("spawns are done together, and asking is for _ask")
             case _:
                 assert_never(action)
     except (NotFoundError, ConflictError):
@@ -172,6 +206,18 @@ def _try(engine: ActingEngine, action: Action) -> Done:
     except (EngineRefusedError, EngineUnavailableError) as error:
         return Done(action, Verdict.FAILED, error=error)
     return Done(action, Verdict.DONE)
+
+
+def _ask(ask: Ask, runtime: str | None) -> Done:
+    from plancton_tick.asking import write_request
+
+    try:
+        if runtime is None:
+            raise RequestError(f"image {ask.image}: there is no folder to ask for it in")
+        write_request(runtime, ask.image)
+    except RequestError as error:
+        return Done(ask, Verdict.FAILED, error=error)
+    return Done(ask, Verdict.DONE)
 
 
 def _ignoring_conflict(call: Callable[[str], None], container_id: str) -> None:
@@ -184,9 +230,6 @@ def _spawn_all(engine: ActingEngine, spawns: Sequence[Spawn], now: float, node: 
         info = engine.read_info()
     except EngineUnavailableError as error:
         return [Done(spawn, Verdict.FAILED, error=error) for spawn in spawns]
-    if engine.is_local:
-        # Where no systemd does it the promise to the owner is the tick's: before the first pilot.
-        weigh_slice(f"{engine.instance}.slice")
     has_journald = JOURNALD in info.log_drivers and (
         not engine.is_local or os.path.exists(JOURNALD_SOCKET)
     )
@@ -215,7 +258,11 @@ def _spawn(engine: ActingEngine, spawn: Spawn, name: str, body: dict[str, object
         return Done(spawn, Verdict.FAILED, error=error)
     try:
         engine.start(container_id)
-    except (EngineRefusedError, EngineUnavailableError) as error:
+    except EngineUnavailableError as error:
+        # It may start yet, or have started: then it is a pilot like any other, and not to be
+        # killed. If not, a later tick removes it as a leftover.
+        return Done(spawn, Verdict.FAILED, error=error)
+    except EngineRefusedError as error:
         # One that cannot be removed stays as created; a later tick removes it as a leftover.
         with suppress(EngineRefusedError, EngineUnavailableError):
             engine.remove(container_id)
@@ -243,20 +290,23 @@ def _in_parallel(do: Callable[[ActionT], Done], actions: Sequence[ActionT]) -> l
 
 
 def _leaves_a_note(done: Done) -> bool:
+    refused = isinstance(done.error, EngineRefusedError)
     if isinstance(done.action, Terminate):
-        return done.verdict is Verdict.DONE
+        return done.verdict is Verdict.DONE or refused
+    if isinstance(done.action, Pause):
+        return done.verdict is Verdict.FAILED
     if isinstance(done.action, Spawn):
-        return done.verdict is Verdict.STRANGER or _is_types_fault(done)
+        # Refused: a type that cannot start (no image, no such command), not an engine in trouble.
+        return done.verdict is Verdict.STRANGER or refused
     return False
 
 
-def _is_types_fault(done: Done) -> bool:
-    """Tell a type that cannot start (no image, no such command) from an engine in trouble."""
-    return isinstance(done.error, EngineRefusedError)
+def _note(ledger: Ledger, all_done: Iterable[Done], now: float, overload_since: float) -> Ledger:
+    """Return the ledger with what only the doing told.
 
-
-def _note(ledger: Ledger, all_done: Iterable[Done], now: float) -> Ledger:
-    """Return the ledger with what only the doing told."""
+    ``overload_since`` is when the overload began that this tick paused pilots for.
+    """
+    paused = dict(ledger.paused)
     ending = dict(ledger.ending)
     strangers = dict(ledger.strangers)
     backoffs = ledger.backoffs
@@ -265,12 +315,19 @@ def _note(ledger: Ledger, all_done: Iterable[Done], now: float) -> Ledger:
             continue
         match done.action:
             case Terminate(pilot=pilot, outcome=how):
+                # A signal that was refused was a warning too: its grace runs, and ends it.
                 ending[pilot.id] = Ending(how, now, signalled=True)
+            case Pause(pilot=pilot):
+                # Not given back: the next tick tries again, without waiting for the overload anew.
+                paused.pop(pilot.id, None)
+                ledger = ledger._replace(overload_since=overload_since)
             case Spawn(type=pilot_type, slot=slot):
                 if done.verdict is Verdict.STRANGER:
                     strangers[str(slot)] = Stranger(done.holder, now)
                 else:
-                    backoffs = outcome.after_failed_spawn(backoffs, pilot_type, now)
+                    missing = isinstance(done.error, ImageMissingError)
+                    why = outcome.IMAGE_MISSING if missing else outcome.NOT_STARTED
+                    backoffs = outcome.after_failed_spawn(backoffs, pilot_type, now, why)
             case _:
                 continue
-    return ledger._replace(ending=ending, strangers=strangers, backoffs=backoffs)
+    return ledger._replace(paused=paused, ending=ending, strangers=strangers, backoffs=backoffs)

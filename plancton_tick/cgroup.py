@@ -72,6 +72,22 @@ def read_memory(slice_name: str, root: str = "/") -> int | None:
     return held if paths else None
 
 
+def list_members(slice_name: str, root: str = "/") -> tuple[str, ...]:
+    """List the groups right below the slice, as paths that ``find_usage`` and others take."""
+    base = os.path.join(root, "sys/fs/cgroup")
+    for tree, _ in _USAGE:
+        found: list[str] = []
+        for path in _slice_paths(slice_name):
+            try:
+                with os.scandir(os.path.join(base, tree, path)) as entries:
+                    found += [f"{path}/{entry.name}" for entry in entries if entry.is_dir()]
+            except OSError:
+                continue
+        if found:
+            return tuple(found)
+    return ()
+
+
 def weigh_slice(slice_name: str, root: str = "/") -> bool:
     """Give the slice the lowest CPU and I/O weight, and say whether its CPU weight is the lowest.
 
@@ -100,6 +116,23 @@ def weigh_slice(slice_name: str, root: str = "/") -> bool:
             lowest = [_weigh_v1(folder, may_write) for folder in _slice_folders(slice_name, top)]
             return all(lowest)
     return False
+
+
+def lift_slice(slice_name: str, root: str = "/") -> None:
+    """Let the slice weigh as much as any other for the moment of a pause; cgroup v1 only.
+
+    A frozen v1 group is one whose tasks have each run far enough to stop. Tasks of the lowest
+    weight beside a busy owner get no CPU to do so, and runc gives up after a quarter of a second.
+    Only where the tick manages the slice; ``weigh_slice`` takes it back. Raises nothing.
+    """
+    if os.access(os.path.join(root, "run/systemd/system"), os.F_OK):
+        return
+    for tree in _V1_CPU:
+        top = os.path.join(root, "sys/fs/cgroup", tree)
+        if os.access(os.path.join(top, "cpu.shares"), os.F_OK):
+            for folder in _slice_folders(slice_name, top):
+                _settle(os.path.join(folder, "cpu.shares"), "1024", may_write=True)
+            return
 
 
 def _weigh_v2(folder: str, may_write: bool) -> bool:

@@ -154,7 +154,7 @@ def _merge_roots(roots: list[MapNode], faults: Faults, notes: list[str]) -> MapN
                 base = merge(base, root)
             else:
                 rest.append(root)
-        translation = classic.translate(base, faults, has_apparmor=_has_apparmor())
+        translation = classic.translate(base, faults, has_apparmor=has_apparmor())
         notes.extend(translation.notes)
         merged: MapNode | None = translation.root
     else:
@@ -177,7 +177,7 @@ def _without_classic_keys(root: MapNode, faults: Faults) -> MapNode:
     return MapNode(root.place, entries)
 
 
-def _has_apparmor() -> bool:
+def has_apparmor() -> bool:
     try:
         with open("/sys/module/apparmor/parameters/enabled", encoding="ascii") as file:
             return file.read().strip() == "Y"

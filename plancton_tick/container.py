@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Mapping
 
 from plancton_tick.labels import make_labels
 from plancton_tick.model import PilotType
@@ -23,7 +24,7 @@ def host_name(pilot_type: PilotType, slot: int, now: float, node: str) -> str:
 
     The time of birth in milliseconds, base 36, makes it unique for each pilot of a slot.
     """
-    stamp = _base36(int(now * 1000))
+    stamp = _base36(max(0, int(now * 1000)))
     tail = f"-{slot}-{stamp}"
     kind = re.sub(r"[^a-z0-9-]+", "-", pilot_type.name.lower()).strip("-") or "pilot"
     node = re.sub(r"[^a-z0-9-]+", "-", node.partition(".")[0].lower()).strip("-") or "host"
@@ -95,7 +96,13 @@ def make_body(
                     "Source": mount.source,
                     "Target": mount.target,
                     "ReadOnly": mount.read_only,
-                    "BindOptions": {"Propagation": mount.propagation},
+                    # Unsaid means rprivate, and lets Docker choose where that will not do: for a
+                    # folder above its own data.
+                    "BindOptions": (
+                        {}
+                        if mount.propagation == "rprivate"
+                        else {"Propagation": mount.propagation}
+                    ),
                 }
                 for mount in pilot_type.mounts
             ],
@@ -106,6 +113,20 @@ def make_body(
     if pilot_type.user is not None:
         body["User"] = pilot_type.user
     return body
+
+
+def for_podman(body: Mapping[str, object]) -> dict[str, object]:
+    """Return the body of a create call as Podman needs it to do the same as Docker. Pure."""
+    host_config = body["HostConfig"]
+    if not isinstance(host_config, dict):
+        raise TypeError(f"expected a mapping in HostConfig, found {host_config!r:.80}")
+    parent = str(host_config["CgroupParent"])
+    if parent.startswith("/"):
+        # Its cgroupfs driver refuses what ends in ".slice" as systemd's. "/." is the same folder.
+        parent += "/."
+    # Its forced removal sends SIGTERM first and waits for so long, with the request kept open. The
+    # grace is over when a tick removes a pilot.
+    return {**body, "StopTimeout": 0, "HostConfig": {**host_config, "CgroupParent": parent}}
 
 
 def _security_opt(pilot_type: PilotType) -> list[str]:

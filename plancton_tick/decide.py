@@ -14,6 +14,7 @@ The rules, in the order in which they act:
    than ``reclaim.pause_at_most`` are terminated.
 6. New pilots are spawned while each fits whole into what is left (spawning.py). All that keeps
    one more from being spawned is reported as vetoes.
+7. Images that are missing or too old are asked for (pulling.py). Nothing waits for them.
 
 Spawning needs a whole pilot's room and reclaiming an overload beyond the tolerance: between the
 two edges nothing happens, so a constant or slightly noisy owner never makes pilots flap.
@@ -23,6 +24,7 @@ from collections.abc import Iterable
 
 from plancton_tick import outcome
 from plancton_tick.model import (
+    Ask,
     Config,
     Ending,
     Ledger,
@@ -39,6 +41,7 @@ from plancton_tick.model import (
     Terminate,
     Veto,
 )
+from plancton_tick.pulling import plan_asks
 from plancton_tick.room import (
     LIVE_STATES,
     TOLERATED_ROUNDING,
@@ -55,6 +58,9 @@ STALE_SECONDS = 60.0
 # An id is forgotten this long after its container is gone. A tick that listed the container before
 # it went may still come to count it; the unit's time-out ends such a tick well before this.
 COUNTED_SECONDS = 120.0
+# Only these have a process to signal. One that is created and not started yet is another tick's
+# work, or soon a leftover.
+SIGNALLED_STATES = (PilotState.RUNNING, PilotState.PAUSED)
 # What a pilot gets whose type is no longer configured.
 DEFAULT_STOP_GRACE_SECONDS = 30.0
 
@@ -72,13 +78,14 @@ def decide(config: Config, observation: Observation) -> Plan:
     if observation.config_is_bad:
         draft.vetoes.append(Veto("config", None, "the configuration is bad", None))
         return draft.plan()
-    draft.clear_backoffs()
     draft.restore_memory()
     draft.restore_disk()
     draft.give_back_cores()
     draft.resume()
     draft.end_long_pauses()
+    draft.clear_backoffs()
     draft.spawn()
+    draft.ask()
     return draft.plan()
 
 
@@ -96,11 +103,12 @@ class _Draft:
         self.ends: list[Terminate | Pause] = []
         self.reaps: list[Reap] = []
         self.resumes: list[Resume] = []
+        self.asks: tuple[Ask, ...] = ()
         self.spawns: list[Spawn] = []
         self.vetoes: list[Veto] = []
 
     def plan(self) -> Plan:
-        actions = (*self.ends, *self.reaps, *self.resumes, *self.spawns)
+        actions = (*self.ends, *self.reaps, *self.resumes, *self.asks, *self.spawns)
         return Plan(actions, tuple(self.vetoes), self._pruned_ledger())
 
     # 1. reap
@@ -113,15 +121,19 @@ class _Draft:
                 self._remove(pilot, None, "counted before, removed now")
             elif pilot.state is PilotState.EXITED:
                 self._reap_exited(pilot, ending)
-            elif pilot.state is PilotState.CREATED and age > STALE_SECONDS:
-                self._remove(pilot, None, f"created {age:.0f} s ago and never started")
-            elif ending is not None and pilot.state in LIVE_STATES:
+            elif pilot.state is PilotState.CREATED and abs(age) > STALE_SECONDS:
+                # Ahead of the clock: it was set back since. Nobody will start that one either.
+                when = f"{age:.0f} s ago" if age > 0 else f"{-age:.0f} s ahead of the clock"
+                self._remove(pilot, None, f"created {when} and never started")
+            elif ending is not None and pilot.state in SIGNALLED_STATES:
                 self._press(pilot, ending)
 
     def _reap_exited(self, pilot: Pilot, ending: Ending | None) -> None:
         pilot_type = self.types.get(pilot.type)
         how, reason = outcome.judge(pilot, pilot_type, ending)
         if pilot.spawned_at < self.observation.booted_at:
+            # Whoever restarted the machine took it back: no fault of the pilot's, and no error.
+            how = Outcome.RECLAIMED if how in outcome.BAD_OUTCOMES else how
             reason = f"{reason}; the host has restarted since it was spawned"
         elif pilot_type is not None:
             backoffs = outcome.after_exit(self.ledger.backoffs, pilot, pilot_type, how, self.now)
@@ -143,12 +155,7 @@ class _Draft:
             self._remove(pilot, ending.outcome, reason)
 
     def _count(self, pilot: Pilot, how: Outcome) -> None:
-        counts = {name: dict(of_type) for name, of_type in self.ledger.counts.items()}
-        of_type = counts.setdefault(pilot.type, {})
-        of_type[how] = of_type.get(how, 0) + 1
-        self.ledger = self.ledger._replace(
-            counts=counts, counted={**self.ledger.counted, pilot.id: self.now}
-        )
+        self.ledger = outcome.count(self.ledger, pilot, how, self.now)
 
     def _remove(self, pilot: Pilot, how: Outcome | None, reason: str) -> None:
         self.reaps.append(Reap(pilot, how, reason))
@@ -157,7 +164,7 @@ class _Draft:
     # 2. lifetime
 
     def expire(self) -> None:
-        for pilot in self._staying():
+        for pilot in self._signallable():
             if pilot.expires_at is not None and pilot.expires_at <= self.now:
                 lived = self.now - pilot.spawned_at
                 over = self.now - pilot.expires_at
@@ -185,14 +192,15 @@ class _Draft:
         shortfall = reserve - host.memory_available_bytes
         if shortfall <= 0:
             return
-        live = [pilot for pilot in self.pilots.values() if pilot.state in LIVE_STATES]
-        caps = sum(pilot.memory_bytes for pilot in live)
+        users = [p for p in self.observation.pilots if p.state in SIGNALLED_STATES]
+        caps = sum(pilot.memory_bytes for pilot in users)
         # What each pilot uses is not known on one reading, so all are taken to use the same part
         # of their cap; where the slice cannot be read, all of it.
         used = caps if host.pilots_memory_bytes is None else min(caps, host.pilots_memory_bytes)
         part = used / caps if caps else 0.0
-        staying = self._staying()
-        shortfall -= int(sum(p.memory_bytes for p in live if p not in staying) * part)
+        staying = self._signallable()
+        # Those on their way out, or removed by this very plan, give theirs back already.
+        shortfall -= int(sum(p.memory_bytes for p in users if p not in staying) * part)
         for pilot in sorted(staying, key=youngest_first):
             if shortfall <= 0:
                 return
@@ -211,9 +219,10 @@ class _Draft:
         staying = self._staying()
         # How much disk a pilot holds is not known without a slow walk over its files: end one,
         # and look again when it has gone.
-        if staying and len(staying) == len(live):
+        signallable = self._signallable()
+        if signallable and len(staying) == len(live):
             reason = f"{free} bytes free where the engine keeps its data, reserve {reserve}"
-            self._reclaim(min(staying, key=youngest_first), reason)
+            self._reclaim(min(signallable, key=youngest_first), reason)
 
     # 4. cores
 
@@ -293,6 +302,12 @@ class _Draft:
         self.spawns.extend(spawns)
         self.vetoes.extend(vetoes)
 
+    # 7. ask for images
+
+    def ask(self) -> None:
+        self.asks, pulls = plan_asks(self.config, self.observation, self.ledger)
+        self.ledger = self.ledger._replace(pulls=pulls)
+
     # shared
 
     def _reclaim(self, pilot: Pilot, reason: str) -> None:
@@ -314,6 +329,10 @@ class _Draft:
             for pilot in self.pilots.values()
             if pilot.state in LIVE_STATES and pilot.id not in self.ledger.ending
         ]
+
+    def _signallable(self) -> list[Pilot]:
+        """List those of them that can be told to end."""
+        return [pilot for pilot in self._staying() if pilot.state in SIGNALLED_STATES]
 
     def _room(self, pilots: Iterable[Pilot]) -> float:
         host = self.observation.host

@@ -4,6 +4,8 @@ Reading goes over the small GET of wire.py when the engine is on a unix socket. 
 imported only where something is changed, or the engine is elsewhere.
 """
 
+import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,6 +17,7 @@ from plancton_tick.errors import (
     ImageMissingError,
     NameTakenError,
     NotFoundError,
+    PullError,
 )
 from plancton_tick.labels import read_pilots
 from plancton_tick.ledger import Volume, volume_prefix
@@ -28,6 +31,28 @@ if TYPE_CHECKING:
 # than the request.
 CONTAINERS_PATH = f"/containers/json?all=1&filters=%7B%22label%22%3A%5B%22{LABEL_TYPE}%22%5D%7D"
 VOLUMES_PATH = "/volumes?filters=%7B%22name%22%3A%5B%22{prefix}%22%5D%7D"
+# Layers are unpacked with long silences on slow disks, and registries are slow: minutes, not
+# seconds.
+PULL_SILENCE_SECONDS = 300.0
+PULL_SECONDS = 1800.0
+# Engines name a container by all of its id, twice in one line.
+_LONG_ID = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
+# What Podman says, with status 500, where Docker says 404. It looks for a volume that is gone among
+# longer names, and removing one while another call makes it anew leaves the folder to that one.
+PODMAN_GONE = (
+    "no such container",
+    "no such volume",
+    "more than one result for volume name",
+    "cleaning up volume storage",
+)
+# The same for 409. The last comes of making a volume while another call removes it.
+PODMAN_CONFLICTS = (
+    "container state improper",
+    "that name is already in use",
+    "container already exists",
+    "volume already exists",
+    "/_data: no such file or directory",
+)
 
 
 class EngineInfo(NamedTuple):
@@ -64,6 +89,7 @@ class Engine:
         self.instance = instance
         self._socket_path = url.removeprefix(UNIX_SCHEME) if url.startswith(UNIX_SCHEME) else None
         self._sdk: docker.APIClient | None = None
+        self._is_podman = False
 
     @property
     def is_local(self) -> bool:
@@ -79,7 +105,7 @@ class Engine:
         never pass for an empty one.
         """
         if self._socket_path is not None:
-            listing = self._get(CONTAINERS_PATH)
+            listing = self._get(CONTAINERS_PATH, may_be_gone=False)
         else:
             with self._translated("list containers"):
                 listing = self._client().containers(all=True, filters={"label": LABEL_TYPE})
@@ -92,7 +118,7 @@ class Engine:
         """List the volumes named as this instance's ledger. Raises EngineUnavailableError."""
         prefix = volume_prefix(self.instance)
         if self._socket_path is not None:
-            listing = self._get(VOLUMES_PATH.format(prefix=prefix))
+            listing = self._get(VOLUMES_PATH.format(prefix=prefix), may_be_gone=False)
         else:
             with self._translated("list volumes"):
                 listing = self._client().volumes(filters={"name": prefix})
@@ -101,7 +127,10 @@ class Engine:
         if entries is None and isinstance(listing, dict):
             entries = []
         if not isinstance(entries, list) or not all(
-            isinstance(entry, dict) and isinstance(entry.get("Name"), str) for entry in entries
+            isinstance(entry, dict)
+            and isinstance(entry.get("Name"), str)
+            and isinstance(entry.get("Labels") or {}, dict)
+            for entry in entries
         ):
             raise EngineUnavailableError(
                 f"the engine at {self.url} listed: expected volumes, found {listing!r:.60}"
@@ -146,19 +175,21 @@ class Engine:
         return Holder(str(answer.get("Id")), is_pilot)
 
     def read_info(self) -> EngineInfo:
-        """Ask the engine what it is. Raises EngineUnavailableError."""
+        """Ask the engine what it is, and remember it. Raises EngineUnavailableError."""
         if self._socket_path is not None:
-            answer = self._get("/info")
+            answer = self._get("/info", may_be_gone=False)
         else:
             with self._translated("ask for its information"):
                 answer = self._client().info()
         if not isinstance(answer, dict):
             raise EngineUnavailableError(f"the engine at {self.url} tells nothing of itself")
-        plugins = answer.get("Plugins") or {}
+        self._is_podman = "BuildahVersion" in answer
+        plugins, data_root = answer.get("Plugins"), answer.get("DockerRootDir")
+        log_drivers = plugins.get("Log") if isinstance(plugins, dict) else None
         return EngineInfo(
             cgroup_driver=str(answer.get("CgroupDriver", "")),
-            log_drivers=tuple(plugins.get("Log") or ()) if isinstance(plugins, dict) else (),
-            data_root=answer.get("DockerRootDir"),
+            log_drivers=tuple(log_drivers) if isinstance(log_drivers, list) else (),
+            data_root=data_root if isinstance(data_root, str) else None,
         )
 
     # changing
@@ -166,10 +197,18 @@ class Engine:
     def create(self, name: str, body: Mapping[str, object]) -> str:
         """Create a container and return its id.
 
+        What Podman takes otherwise than Docker is put its way if ``read_info`` has found Podman.
         Raises NameTakenError if the name is claimed, ImageMissingError if there is no such image.
         """
-        with self._translated(f"create {name}", on_conflict=NameTakenError, on_missing_image=True):
+        if self._is_podman:
+            from plancton_tick.container import for_podman
+
+            body = for_podman(body)
+        image = str(body.get("Image"))
+        with self._translated(f"create {name}", on_conflict=NameTakenError, needed_image=image):
             answer = self._client().create_container_from_config(dict(body), name)
+            if not isinstance(answer, dict) or not isinstance(answer.get("Id"), str):
+                raise ValueError(f"expected the new container's id, found {answer!r:.60}")
         return str(answer["Id"])
 
     def start(self, container_id: str) -> None:
@@ -206,16 +245,85 @@ class Engine:
             with self._translated(f"create volume {name}"):
                 self._client().create_volume(name, labels=dict(labels))
         except ConflictError:
+            # Podman's answer when two create the same volume at once.
             return
-        except EngineRefusedError as error:
-            # Podman's answer, with status 500, when two create the same volume at once.
-            if "already exists" not in error.message:
-                raise
 
     def remove_volume(self, name: str) -> None:
         """Remove a volume. Raises NotFoundError if it is not there."""
         with self._translated(f"remove volume {name}"):
             self._client().remove_volume(name)
+
+    # images
+
+    def read_digest(self, image: str) -> str | None:
+        """Tell the digest of an image as its registry knows it, None if the image is not here.
+
+        For an image that was made here, or that registries know by several digests, it is the
+        engine's own id of it, which changes with its content too.
+        """
+        from plancton_tick.registry import full_name
+
+        try:
+            with self._translated(f"inspect image {image}"):
+                answer = self._client().inspect_image(full_name(image))
+        except NotFoundError:
+            return None
+        digests = {str(name).rpartition("@")[2] for name in answer.get("RepoDigests") or ()}
+        return digests.pop() if len(digests) == 1 else str(answer["Id"])
+
+    def pull(
+        self,
+        image: str,
+        *,
+        silence_seconds: float = PULL_SILENCE_SECONDS,
+        at_most_seconds: float = PULL_SECONDS,
+    ) -> None:
+        """Pull an image and wait for it; a name without a tag means ``latest``.
+
+        Raises PullError if the registry, or the engine on its behalf, refuses or takes longer than
+        it may.
+        """
+        from plancton_tick.registry import check_progress
+
+        began = heard = time.monotonic()
+        silence_seconds = min(silence_seconds, at_most_seconds)
+        try:
+            with self._translated(f"pull {image}"):
+                for line in self._pull_lines(image, silence_seconds):
+                    heard = time.monotonic()
+                    check_progress(image, line)
+                    if heard - began > at_most_seconds:
+                        raise PullError(f"{image} is not pulled: not done in {at_most_seconds:g} s")
+        except EngineUnavailableError:
+            if time.monotonic() - heard < silence_seconds:
+                raise
+            raise PullError(
+                f"{image} is not pulled: nothing heard of it for {silence_seconds:g} s"
+            ) from None
+
+    def _pull_lines(self, image: str, silence_seconds: float) -> Iterator[bytes]:
+        import docker
+
+        from plancton_tick.registry import find_accounts, full_name, read_refusal
+
+        client = self._client()
+        accounts = find_accounts()
+        if accounts is not None:
+            client.reload_config(accounts)
+        account = docker.auth.get_config_header(
+            client, docker.auth.resolve_repository_name(full_name(image))[0]
+        )
+        # Not the SDK's own way to pull, for that waits for ever.
+        with client.post(
+            f"{client.base_url}/v{client.api_version}/images/create",
+            params={"fromImage": full_name(image)},
+            headers={"X-Registry-Auth": account} if account else {},
+            stream=True,
+            timeout=(self.timeout_seconds, silence_seconds),
+        ) as answer:
+            if answer.status_code >= 400:
+                raise PullError(f"{image} is not pulled: {read_refusal(answer.content)}")
+            yield from answer.iter_lines()
 
     # inside
 
@@ -224,8 +332,16 @@ class Engine:
         with self._translated("tell its version"):
             self._client()
 
-    def _get(self, path: str) -> object:
-        return get_json(self._socket_path or "", path, self.timeout_seconds)
+    def _get(self, path: str, *, may_be_gone: bool = True) -> object:
+        try:
+            return get_json(self._socket_path or "", path, self.timeout_seconds)
+        except NotFoundError as error:
+            if may_be_gone:
+                raise
+            # What every engine has: something else listens there.
+            raise EngineUnavailableError(
+                f"the engine at {self.url} answered GET {path} with 404: {error.message}"
+            ) from None
 
     def _client(self) -> "docker.APIClient":
         if self._sdk is None:
@@ -248,7 +364,7 @@ class Engine:
         what: str,
         *,
         on_conflict: type[ConflictError] = ConflictError,
-        on_missing_image: bool = False,
+        needed_image: str | None = None,
     ) -> Iterator[None]:
         """Turn the SDK's errors into ours: what was asked, and what the engine said to it."""
         import docker
@@ -256,15 +372,15 @@ class Engine:
         try:
             yield
         except docker.errors.APIError as error:
-            said = str(error.explanation or error).strip().partition("\n")[0]
+            said = _LONG_ID.sub(r"\1", str(error.explanation or error).strip().partition("\n")[0])
             message = f"the engine refused to {what}: {said}"
             status = error.status_code
-            if status == 409:
-                raise on_conflict(message) from None
-            if status == 404 and on_missing_image:
-                raise ImageMissingError(message) from None
-            if status == 404:
+            if status == 404 and needed_image is not None and "image" in said.lower():
+                raise ImageMissingError(message, hint=f"docker pull {needed_image}") from None
+            if status == 404 or any(words in said for words in PODMAN_GONE):
                 raise NotFoundError(message) from None
+            if status == 409 or any(words in said for words in PODMAN_CONFLICTS):
+                raise on_conflict(message) from None
             raise EngineRefusedError(message) from None
         except (docker.errors.DockerException, OSError, ValueError) as error:
             # The exceptions of requests are children of OSError, those of a broken JSON of both.

@@ -49,6 +49,18 @@ class EngineUnavailableError(PlanctonError):
     exit_code = EXIT_UNAVAILABLE
 
 
+class ManagerUnavailableError(PlanctonError):
+    """There is no systemd here, or no bus to talk to it, or it does not answer."""
+
+    exit_code = EXIT_UNAVAILABLE
+
+
+class ManagerRefusedError(PlanctonError):
+    """systemd answered, and refused this one request."""
+
+    exit_code = EXIT_TEMPFAIL
+
+
 class EngineRefusedError(PlanctonError):
     """The engine answered, and refused this one request."""
 
@@ -61,6 +73,16 @@ class NotFoundError(EngineRefusedError):
 
 class ImageMissingError(EngineRefusedError):
     """The engine does not have the pilot's image."""
+
+
+class PullError(EngineRefusedError):
+    """An image could not be pulled: no such image, no right to it, registry down or silent."""
+
+
+class RequestError(PlanctonError):
+    """A request for an image cannot be left, read or removed in the runtime folder."""
+
+    exit_code = EXIT_TEMPFAIL
 
 
 class ConflictError(EngineRefusedError):

@@ -3,7 +3,7 @@
 import json
 from datetime import datetime
 
-from plancton_tick.model import Action, Observation, Plan, Reap, Spawn, Terminate, Veto
+from plancton_tick.model import Action, Ask, Observation, Plan, Reap, Spawn, Terminate, Veto
 from plancton_tick.room import LIVE_STATES, read_memory, read_owner_cores, sum_cpus
 
 
@@ -33,20 +33,23 @@ def to_text(plan: Plan, observation: Observation) -> str:
     lines += [f"would {_words(action)}" for action in plan.actions]
     if not plan.actions:
         lines.append("would do nothing")
-    lines += [_veto(veto, observation.taken_at) for veto in plan.vetoes]
+    lines += [veto_words(veto, observation.taken_at) for veto in plan.vetoes]
     return "\n".join(lines)
 
 
 def _words(action: Action) -> str:
     if isinstance(action, Spawn):
         return f"spawn {action.type.name} in slot {action.slot}: {action.reason}"
+    if isinstance(action, Ask):
+        return f"ask for image {action.image}: {action.reason}"
     verb = type(action).__name__.lower()
     how = action.outcome if isinstance(action, Reap | Terminate) else None
     counted = f", counted as {how}" if how is not None else ""
     return f"{verb} {action.pilot.name} ({action.pilot.type}){counted}: {action.reason}"
 
 
-def _veto(veto: Veto, now: float) -> str:
+def veto_words(veto: Veto, now: float) -> str:
+    """Return a veto as a line for a person."""
     of_type = f" {veto.type}" if veto.type else ""
     until = "" if veto.until is None else f"; earliest {_when(veto.until, now)}"
     return f"no new{of_type} pilot ({veto.name}): {veto.reason}{until}"
@@ -63,6 +66,8 @@ def _action(action: Action) -> dict[str, object]:
     described: dict[str, object] = {"action": type(action).__name__.lower()}
     if isinstance(action, Spawn):
         described |= {"type": action.type.name, "slot": action.slot}
+    elif isinstance(action, Ask):
+        described |= {"image": action.image}
     else:
         pilot = action.pilot
         described |= {"pilot": pilot.name, "id": pilot.id, "type": pilot.type, "slot": pilot.slot}

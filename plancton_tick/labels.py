@@ -79,12 +79,16 @@ def _read_pilot(entry: object, instance: str) -> Pilot | None:
     if not isinstance(entry, dict) or not isinstance(entry.get("Id"), str):
         raise ValueError(f"expected a container, found {entry!r:.60}")
     labels: Mapping[str, str] = entry.get("Labels") or {}
+    names = entry.get("Names") or [entry["Id"][:12]]
+    if not isinstance(labels, dict) or not isinstance(names, list):
+        raise ValueError(f"container {entry['Id'][:12]}: expected labels and names")
     if LABEL_TYPE not in labels or labels.get(LABEL_INSTANCE, DEFAULT_INSTANCE) != instance:
         return None
     state = str(entry.get("State", "")).lower()
     if state not in STATES:
         raise ValueError(f"container {entry['Id'][:12]}: unknown state {state!r:.40}")
-    names = entry.get("Names") or [entry["Id"][:12]]
+    if not all(isinstance(value, str) for value in labels.values()):
+        raise ValueError(f"container {entry['Id'][:12]}: expected words as labels")
     created = _number(str(entry.get("Created", 0)))
     spawned_at = _number(labels.get(LABEL_SPAWNED_AT))
     cpus = _number(labels.get(LABEL_CPUS))
@@ -94,7 +98,7 @@ def _read_pilot(entry: object, instance: str) -> Pilot | None:
         id=entry["Id"],
         name=str(names[0]).lstrip("/"),
         type=labels[LABEL_TYPE],
-        slot=int(slot) if slot.isascii() and slot.isdigit() else None,
+        slot=int(slot) if slot.isascii() and slot.isdigit() and len(slot) < 10 else None,
         state=STATES[state],
         spawned_at=spawned_at if spawned_at is not None else created or 0.0,
         expires_at=_number(labels.get(LABEL_EXPIRES_AT)),
@@ -102,6 +106,7 @@ def _read_pilot(entry: object, instance: str) -> Pilot | None:
         memory_bytes=int(memory) if memory is not None and memory >= 0 else 0,
         config_hash=labels.get(LABEL_CONFIG, ""),
         version=labels.get(LABEL_VERSION, ""),
+        image=str(entry.get("Image") or ""),
     )
 
 

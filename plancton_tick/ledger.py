@@ -7,15 +7,23 @@ The volume ``<instance>-ledger-<generation>`` carries one label, JSON with a sch
 The value carries the random marks of its last 32 writers. A writer has won exactly if its mark is
 in the highest generation when it looks again, whoever has built on it since. Without the marks a
 winner that was overtaken before it looked would believe that it lost, and write twice. A winner
-removes all lower generations. One killed before that leaves them behind: the highest is the one
-that counts, and any later tick removes the rest.
+removes all lower generations, the lowest first. One killed before that leaves them behind: the
+highest is the one that counts, and any later tick removes the rest.
+
+An engine lists the names of volumes first and looks up each then, so in a list of a busy ledger
+the newest volume may be missing, or without its label yet. Two things follow. A writer so late
+that its generation had come and gone, and was made anew by it, could take itself for the winner:
+it is sure where the one it built on is still there, for that goes before its own; else it looks
+again. And a generation without a readable label is a stranger's only if it is so after we tried to
+create it, which waits until whoever is creating it is done: only then it is passed over.
 """
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import NamedTuple, Protocol
 
-from plancton_tick.errors import LostRaceError, NotFoundError
+from plancton_tick.errors import EngineRefusedError, LostRaceError
 from plancton_tick.ledger_json import dump, parse
 from plancton_tick.model import LABEL_LEDGER, Ledger
 
@@ -23,6 +31,8 @@ MARKS_KEPT = 32
 # A writer loses a round only when another wins it, so n writers with one write each need at most
 # n rounds. Far beyond that something is broken, and a loop without end would hide it.
 ROUNDS = 200
+# Each look is wrong only if somebody else wins and tidies while it is taken.
+LOOKS = 4
 
 
 class Volume(NamedTuple):
@@ -49,9 +59,10 @@ class VolumeEngine(Protocol):
 class Snapshot(NamedTuple):
     """The ledger as found.
 
-    ``generation`` is the highest number in use, 0 if there is none. ``lower`` names the ledgers
+    ``generation`` is that of the ledger, 0 if there is none. ``lower`` names the ledgers
     that a winner left behind. ``foreign`` maps each volume that has our prefix and is no ledger
-    to what is wrong with it: it is reported, never trusted, never removed.
+    to what is wrong with it: it is reported, never trusted, never removed. ``marks_of`` has the
+    marks of every readable generation.
     """
 
     generation: int
@@ -59,6 +70,7 @@ class Snapshot(NamedTuple):
     marks: tuple[str, ...]
     lower: tuple[str, ...]
     foreign: Mapping[str, str]
+    marks_of: Mapping[int, tuple[str, ...]] = {}
 
 
 def volume_prefix(instance: str) -> str:
@@ -71,7 +83,6 @@ def read_snapshot(volumes: Iterable[Volume], instance: str) -> Snapshot:
     prefix = volume_prefix(instance)
     ledgers: list[tuple[int, str, Ledger, tuple[str, ...]]] = []
     foreign: dict[str, str] = {}
-    highest = 0
     for volume in volumes:
         if not volume.name.startswith(prefix):
             continue
@@ -79,7 +90,6 @@ def read_snapshot(volumes: Iterable[Volume], instance: str) -> Snapshot:
         if not (number.isascii() and number.isdigit()) or number.startswith("0"):
             foreign[volume.name] = f"expected a generation after {prefix}, found {number!r}"
             continue
-        highest = max(highest, int(number))
         try:
             ledger, marks = parse(volume.labels.get(LABEL_LEDGER))
         except ValueError as error:
@@ -87,10 +97,12 @@ def read_snapshot(volumes: Iterable[Volume], instance: str) -> Snapshot:
         else:
             ledgers.append((int(number), volume.name, ledger, marks))
     if not ledgers:
-        return Snapshot(highest, Ledger(), (), (), foreign)
+        return Snapshot(0, Ledger(), (), (), foreign)
     ledgers.sort(key=lambda entry: entry[0], reverse=True)
-    _, _, ledger, marks = ledgers[0]
-    return Snapshot(highest, ledger, marks, tuple(entry[1] for entry in ledgers[1:]), foreign)
+    generation, _, ledger, marks = ledgers[0]
+    lower = tuple(entry[1] for entry in ledgers[1:])
+    marks_of = {entry[0]: entry[3] for entry in ledgers}
+    return Snapshot(generation, ledger, marks, lower, foreign, marks_of)
 
 
 def replace(engine: VolumeEngine, instance: str, snapshot: Snapshot, ledger: Ledger) -> Snapshot:
@@ -99,12 +111,21 @@ def replace(engine: VolumeEngine, instance: str, snapshot: Snapshot, ledger: Led
     Raises LostRaceError, with nothing changed, if the ledger is no longer the one in the snapshot.
     """
     mark = os.urandom(6).hex()
-    marks = (*snapshot.marks, mark)[-MARKS_KEPT:]
-    name = f"{volume_prefix(instance)}{snapshot.generation + 1}"
-    engine.create_volume(name, {LABEL_LEDGER: dump(ledger, marks)})
-    now = read_snapshot(engine.list_volumes(), instance)
-    if mark not in now.marks:
-        raise LostRaceError(f"the ledger has passed generation {snapshot.generation}")
+    label = dump(ledger, (*snapshot.marks, mark)[-MARKS_KEPT:])
+    generation = snapshot.generation
+    while True:
+        generation += 1
+        name = f"{volume_prefix(instance)}{generation}"
+        engine.create_volume(name, {LABEL_LEDGER: label})
+        now = read_snapshot(engine.list_volumes(), instance)
+        if name not in now.foreign or now.marks != snapshot.marks:
+            break
+    for _ in range(LOOKS):
+        if mark not in now.marks:
+            raise LostRaceError(f"the ledger has passed generation {snapshot.generation}")
+        if snapshot.generation and now.marks_of.get(snapshot.generation) == snapshot.marks:
+            break
+        now = read_snapshot(engine.list_volumes(), instance)
     remove_lower(engine, now)
     return now
 
@@ -128,9 +149,11 @@ def update(engine: VolumeEngine, instance: str, change: Callable[[Ledger], Ledge
 
 
 def remove_lower(engine: VolumeEngine, snapshot: Snapshot) -> None:
-    """Remove the generations that a winner left behind."""
-    for name in snapshot.lower:
-        try:
+    """Remove the generations that a winner left behind, as far as the engine lets go of them.
+
+    One that a stranger's container has mounted stays until a later tick: that is no reason to do
+    nothing else.
+    """
+    for name in reversed(snapshot.lower):
+        with suppress(EngineRefusedError):
             engine.remove_volume(name)
-        except NotFoundError:
-            continue

@@ -8,7 +8,17 @@ import json
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from plancton_tick.model import Backoff, Drain, Ending, HostClock, Ledger, Outcome, Stranger
+from plancton_tick.model import (
+    Backoff,
+    Drain,
+    Ending,
+    HostClock,
+    Ledger,
+    Outcome,
+    Pull,
+    PullState,
+    Stranger,
+)
 
 SCHEMA = 1
 # Below this a difference between two clocks is drift, not a step.
@@ -53,6 +63,7 @@ def parse(text: str | None) -> tuple[Ledger, tuple[str, ...]]:
             counts=_map(facts.pop("counts", {}), lambda of_type: _map(of_type, _count)),
             counted=_map(facts.pop("counted", {}), _number),
             strangers=_map(facts.pop("strangers", {}), _read_stranger),
+            pulls=_map(facts.pop("pulls", {}), _read_pull),
             told=_map(facts.pop("told", {}), _number),
             clock=None if clock is None else _read_clock(clock),
             unknown={} if set(facts) == {"schema"} and schema == SCHEMA else facts,
@@ -100,6 +111,9 @@ def rebase(ledger: Ledger, clock: HostClock, now: float) -> Ledger:
         strangers={
             key: stranger._replace(seen_at=began(stranger.seen_at))
             for key, stranger in ledger.strangers.items()
+        },
+        pulls={
+            image: pull._replace(since=began(pull.since)) for image, pull in ledger.pulls.items()
         },
         told={key: began(at) for key, at in ledger.told.items()},
     )
@@ -191,6 +205,11 @@ def _read_backoff(value: object) -> Backoff:
 def _read_stranger(value: object) -> Stranger:
     container_id, seen_at = _fields(value, "container_id", "seen_at")
     return Stranger(_text(container_id), _number(seen_at))
+
+
+def _read_pull(value: object) -> Pull:
+    state, since, failures, digest = _fields(value, *Pull._fields)
+    return Pull(PullState(_text(state)), _number(since), _count(failures), _text(digest))
 
 
 def _read_clock(value: object) -> HostClock:

@@ -47,6 +47,16 @@ class PilotState(StrEnum):
     REMOVING = "removing"
 
 
+class PullState(StrEnum):
+    """What is known of the last pull of an image."""
+
+    SEEN = "seen"
+    ASKED = "asked"
+    PULLING = "pulling"
+    PULLED = "pulled"
+    FAILED = "failed"
+
+
 class ReclaimAction(StrEnum):
     """What a reclaim does first."""
 
@@ -205,6 +215,7 @@ class Pilot(NamedTuple):
     config_hash: str
     version: str
     exit: PilotExit | None = None
+    image: str = ""
 
 
 class Drain(NamedTuple):
@@ -244,6 +255,19 @@ class Stranger(NamedTuple):
     seen_at: float
 
 
+class Pull(NamedTuple):
+    """An image's last pull: ``since`` is when its state began.
+
+    ``failures`` counts the asks in a row that came to nothing. ``digest`` is of the image that the
+    last pull found, empty before the first.
+    """
+
+    state: PullState
+    since: float
+    failures: int = 0
+    digest: str = ""
+
+
 class HostClock(NamedTuple):
     """Which boot this is, and the wall clock less the time since boot: shows a stepped clock."""
 
@@ -255,8 +279,9 @@ class Ledger(NamedTuple):
     """The few facts that outlive pilots.
 
     Pilot ids are the keys of ``paused``, ``ending`` and ``counted``; type names of ``backoffs``
-    and ``counts``; slot numbers of ``strangers``. ``told`` holds what was reported and is not to
-    be reported again while it lasts. ``unknown`` holds what a newer version wrote, kept as it is.
+    and ``counts``; slot numbers of ``strangers``; images of ``pulls``. ``told`` holds what was
+    reported and is not to be reported again while it lasts. ``unknown`` holds what a newer version
+    wrote, kept as it is.
     """
 
     drain: Drain | None = None
@@ -268,6 +293,7 @@ class Ledger(NamedTuple):
     counts: Mapping[str, Mapping[str, int]] = {}
     counted: Mapping[str, float] = {}
     strangers: Mapping[str, Stranger] = {}
+    pulls: Mapping[str, Pull] = {}
     told: Mapping[str, float] = {}
     clock: HostClock | None = None
     unknown: Mapping[str, object] = {}
@@ -277,7 +303,8 @@ class Observation(NamedTuple):
     """All that a decision is made from. ``config_is_bad`` forbids spawning and reclaiming.
 
     ``booted_at`` is when the host started: what ended a pilot spawned before it says nothing of
-    the pilot.
+    the pilot. ``node`` is the host's name. ``can_ask`` says whether there is a folder to ask for
+    images in.
     """
 
     taken_at: float
@@ -286,6 +313,8 @@ class Observation(NamedTuple):
     ledger: Ledger
     booted_at: float = 0.0
     config_is_bad: bool = False
+    node: str = ""
+    can_ask: bool = False
 
 
 # --- plan ----------------------------------------------------------------------------------------
@@ -329,7 +358,14 @@ class Reap(NamedTuple):
     reason: str
 
 
-Action = Terminate | Pause | Reap | Resume | Spawn
+class Ask(NamedTuple):
+    """Ask for an image to be pulled, by whom the tick does not wait for."""
+
+    image: str
+    reason: str
+
+
+Action = Terminate | Pause | Reap | Resume | Ask | Spawn
 
 
 class Veto(NamedTuple):

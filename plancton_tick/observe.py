@@ -1,5 +1,6 @@
 """What a tick sees: host and engine read into one ``Observation``, nothing changed."""
 
+import os
 from collections.abc import Callable, Mapping
 
 from plancton_tick import host
@@ -25,6 +26,11 @@ def observe(
     snapshot = read_snapshot(volumes, engine.instance)
     pilots = tuple(with_exit(engine, pilot, snapshot.ledger.counted) for pilot in pilots)
     load = host.finish_sample(sample, config.host.sample_seconds, data_root(engine, volumes))
+    if any(f"volume {name}" not in snapshot.ledger.told for name in snapshot.foreign):
+        # One that is just being created is listed before its label: a stranger's stays as it is.
+        again = read_snapshot(engine.list_volumes(), engine.instance).foreign
+        foreign = {name: again[name] for name in snapshot.foreign if name in again}
+        snapshot = snapshot._replace(foreign=foreign)
     now = clock()
     host_clock = host.read_clock(wall=clock)
     return snapshot, Observation(
@@ -34,6 +40,8 @@ def observe(
         ledger=rebase(snapshot.ledger, host_clock, now),
         booted_at=host_clock.offset_seconds,
         config_is_bad=bool(loaded.faults),
+        node=os.uname().nodename,
+        can_ask=bool(os.environ.get("RUNTIME_DIRECTORY")),
     )
 
 

@@ -12,11 +12,23 @@ canary that lives past ``fizzle``, or is done after it, clears the wait.
 
 from collections.abc import Mapping
 
-from plancton_tick.model import Backoff, Ending, ExitCodes, Outcome, Pilot, PilotState, PilotType
+from plancton_tick.model import (
+    Backoff,
+    Ending,
+    ExitCodes,
+    Ledger,
+    Outcome,
+    Pilot,
+    PilotState,
+    PilotType,
+)
 
 DEFAULT_EXIT_CODES = ExitCodes(done=(0,), no_work=(75,), unreachable=(69,))
 BAD_OUTCOMES = (Outcome.NO_WORK, Outcome.UNREACHABLE, Outcome.FAILED)
 SIGKILL_CODE = 137
+# Why a type waits whose pilot the engine could not start. A pull ends the one of the two.
+NOT_STARTED = "not started"
+IMAGE_MISSING = "image missing"
 
 
 def judge(pilot: Pilot, pilot_type: PilotType | None, ending: Ending | None) -> tuple[Outcome, str]:
@@ -47,6 +59,14 @@ def judge(pilot: Pilot, pilot_type: PilotType | None, ending: Ending | None) -> 
     if code == SIGKILL_CODE:
         return Outcome.FAILED, f"{said}: killed, not by us (out of memory, or by hand)"
     return Outcome.FAILED, said
+
+
+def count(ledger: Ledger, pilot: Pilot, how: Outcome, now: float) -> Ledger:
+    """Return the ledger with the pilot counted, and its id noted so that it counts only once."""
+    counts = {name: dict(of_type) for name, of_type in ledger.counts.items()}
+    of_type = counts.setdefault(pilot.type, {})
+    of_type[how] = of_type.get(how, 0) + 1
+    return ledger._replace(counts=counts, counted={**ledger.counted, pilot.id: now})
 
 
 def is_canary(pilot: Pilot, backoff: Backoff, now: float) -> bool:
@@ -87,13 +107,13 @@ def after_exit(
 
 
 def after_failed_spawn(
-    backoffs: Mapping[str, Backoff], pilot_type: PilotType, now: float
+    backoffs: Mapping[str, Backoff], pilot_type: PilotType, now: float, why: str = NOT_STARTED
 ) -> Mapping[str, Backoff]:
     """Return the waits after the engine could not start a pilot of this type."""
     backoff = backoffs.get(pilot_type.name)
     if backoff is not None and now < backoff.until:
         return backoffs
-    return {**backoffs, pilot_type.name: lengthen(backoff, pilot_type, "not started", now)}
+    return {**backoffs, pilot_type.name: lengthen(backoff, pilot_type, why, now)}
 
 
 def after_survival(

@@ -11,9 +11,10 @@ from enum import Enum
 from typing import NamedTuple, assert_never
 
 from plancton_tick.act import Acted, Done, Verdict
-from plancton_tick.errors import EXIT_OK, HostError, PlanctonError
+from plancton_tick.errors import EXIT_OK, HostError, ImageMissingError, PlanctonError
 from plancton_tick.ledger import Snapshot
 from plancton_tick.model import (
+    Ask,
     Observation,
     Outcome,
     Pause,
@@ -23,10 +24,16 @@ from plancton_tick.model import (
     Spawn,
     Terminate,
 )
+from plancton_tick.outcome import IMAGE_MISSING
+from plancton_tick.pulling import UNANSWERED
 from plancton_tick.standing import Change, State
 
+JOURNAL_SOCKET = "/run/systemd/journal/socket"
+# The unit whose journal tells the whole story: with this field journalctl -u shows what root sent.
+TICK_UNIT = "plancton.service"
+
 # syslog(3) priorities.
-ERROR, WARNING, NOTICE = 3, 4, 5
+ERROR, WARNING, NOTICE, INFO = 3, 4, 5, 6
 
 
 class Kind(Enum):
@@ -51,6 +58,12 @@ class Kind(Enum):
     DRAIN_ENDED = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d11"
     HELD = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d12"
     HELD_ENDED = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d13"
+    OPERATOR = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d14"
+    ASKED = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d20"
+    IMAGE_MISSING = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d21"
+    PULLED = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d22"
+    IMAGE_CHANGED = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d23"
+    PULL_FAILED = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d24"
 
 
 class Event(NamedTuple):
@@ -68,11 +81,20 @@ def report(observation: Observation, snapshot: Snapshot, acted: Acted) -> int:
         if f"volume {name}" not in observation.ledger.told:
             message = f"volume {name} is left alone: {fault}"
             emit(Event(Kind.FOREIGN_VOLUME, WARNING, message, {"PLANCTON_VOLUME": name}))
+    told: set[str] = set()
+    errors = []
     for done in acted.done:
         event = describe(done, observation)
-        if event is not None:
+        is_missing = isinstance(done.error, ImageMissingError)
+        if event is not None and not (is_missing and event.message in told):
             emit(event)
-    errors = [done.error for done in acted.done if done.error is not None]
+            told.add(event.message)
+        # Whoever has asked for what was missing has done all that is to be done.
+        if done.error is not None and not (is_missing and observation.can_ask):
+            errors.append(done.error)
+    if acted.error is not None:
+        emit(Event(Kind.ACTION_FAILED, ERROR, f"not noted: {acted.error.message}", {}))
+        errors.append(acted.error)
     # 69, the engine itself, says more than 75, some action of many.
     return min((error.exit_code for error in errors), default=EXIT_OK)
 
@@ -124,9 +146,12 @@ _ENDINGS = {
 def describe(done: Done, observation: Observation) -> Event | None:
     """Put into words what became of an action; None if there is nothing to say of it."""
     action = done.action
-    if done.verdict is Verdict.OVERTAKEN and not isinstance(action, Reap):
+    # A pilot that this tick has counted is reported by it, whoever was first to remove it.
+    if done.verdict is Verdict.OVERTAKEN and not (isinstance(action, Reap) and action.outcome):
         return None
     if done.error is not None:
+        if isinstance(action, Spawn) and isinstance(done.error, ImageMissingError):
+            return _missing_image(action, done.error, observation)
         return _failure(done, done.error)
     match action:
         case Spawn(type=pilot_type, slot=slot, reason=reason):
@@ -163,6 +188,10 @@ def describe(done: Done, observation: Observation) -> Event | None:
             return Event(
                 Kind.RESUMED, NOTICE, f"resumed {_name(pilot)}: {reason}", _fields(pilot, reason)
             )
+        case Ask(image=image, reason=reason):
+            fields = {"PLANCTON_IMAGE": image, "PLANCTON_REASON": reason}
+            message = f"asked for image {image}: {reason}"
+            return Event(Kind.ASKED, _urgency(image, observation), message, fields)
         case _:
             assert_never(action)
 
@@ -172,11 +201,34 @@ def _failure(done: Done, error: PlanctonError) -> Event:
     if isinstance(action, Spawn):
         what = f"no {action.type.name} pilot in slot {action.slot}"
         fields = {"PLANCTON_TYPE": action.type.name, "PLANCTON_SLOT": str(action.slot)}
+    elif isinstance(action, Ask):
+        what = "no new image"
+        fields = {"PLANCTON_IMAGE": action.image, "PLANCTON_REASON": action.reason}
     else:
         what = f"{_name(action.pilot)} not {_PARTICIPLES[type(action)]}"
         fields = _fields(action.pilot, action.reason)
     hint = f" ({error.hint})" if error.hint else ""
     return Event(Kind.ACTION_FAILED, ERROR, f"{what}: {error.message}{hint}", fields)
+
+
+def _missing_image(spawn: Spawn, error: ImageMissingError, observation: Observation) -> Event:
+    """Say once for all pilots of the type, and softly from then on, that there is no image."""
+    image, name = spawn.type.image, spawn.type.name
+    hint = "it is asked for" if observation.can_ask else error.hint
+    fields = {"PLANCTON_TYPE": name, "PLANCTON_IMAGE": image, "PLANCTON_REASON": error.message}
+    wait = observation.ledger.backoffs.get(name)
+    is_known = wait is not None and wait.why == IMAGE_MISSING
+    priority = (INFO if is_known else WARNING) if observation.can_ask else ERROR
+    message = f"no {name} pilots: image {image} is missing ({hint})"
+    return Event(Kind.IMAGE_MISSING, priority, message, fields)
+
+
+def _urgency(image: str, observation: Observation) -> int:
+    """Say how loudly to tell that an image is asked for: an ask in vain loudly, and once."""
+    pull = observation.ledger.pulls.get(image)
+    if pull is not None and pull.failures:
+        return INFO
+    return WARNING if pull is not None and pull.state in UNANSWERED else NOTICE
 
 
 _PARTICIPLES: Mapping[type, str] = {
@@ -214,22 +266,42 @@ def _fields(pilot: Pilot, reason: str) -> dict[str, str]:
     }
 
 
-def emit(event: Event) -> None:
+def emit(event: Event, program: str = "plancton-tick") -> None:
     """Write one event where this process's messages go."""
     if is_journal_stream():
-        from systemd import journal
-
         # Sent natively: as text on stderr it would lose its fields.
-        journal.send(
-            event.message,
-            MESSAGE_ID=event.kind.value,
-            PRIORITY=str(event.priority),
-            PLANCTON_EVENT=event.kind.name.lower().replace("_", "-"),
-            SYSLOG_IDENTIFIER="plancton-tick",
-            **event.fields,
-        )
+        _send(event, program)
     else:
-        print(f"plancton-tick: {event.message}", file=sys.stderr)
+        print(f"{program}: {event.message}", file=sys.stderr)
+
+
+def report_operator(verb: str, who: str, message: str) -> None:
+    """Note in the journal, where there is one, what an operator did.
+
+    It goes beside the ticks' own lines, whatever terminal the operator sits at: who looks for the
+    reason of a drain looks there.
+    """
+    if os.path.exists(JOURNAL_SOCKET):
+        fields = {
+            "PLANCTON_OPERATOR": who,
+            "PLANCTON_VERB": verb,
+            "OBJECT_SYSTEMD_UNIT": TICK_UNIT,
+        }
+        event = Event(Kind.OPERATOR, NOTICE, f"{verb} by {who}: {message}", fields)
+        _send(event, "planctonctl")
+
+
+def _send(event: Event, identifier: str) -> None:
+    from systemd import journal
+
+    journal.send(
+        event.message,
+        MESSAGE_ID=event.kind.value,
+        PRIORITY=str(event.priority),
+        PLANCTON_EVENT=event.kind.name.lower().replace("_", "-"),
+        SYSLOG_IDENTIFIER=identifier,
+        **event.fields,
+    )
 
 
 def is_journal_stream(environment: Mapping[str, str] | None = None) -> bool:

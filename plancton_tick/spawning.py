@@ -110,10 +110,13 @@ def list_type_vetoes(config: Config, world: World, pilot_type: PilotType) -> lis
             reason = f"{backoff.why}: waits {backoff.step_seconds:.0f} s"
             vetoes.append(Veto("backoff", name, reason, backoff.until))
         elif canaries:
-            oldest = min(pilot.spawned_at for pilot in canaries)
+            first = min(canaries, key=lambda pilot: pilot.spawned_at)
             # One that is paused, or on its way out, may be older than that and clears nothing.
-            until = max(now, oldest + pilot_type.fizzle_seconds)
-            reason = f"after {backoff.why}: one canary first, {canaries[0].name}"
+            until = max(now, first.spawned_at + pilot_type.fizzle_seconds)
+            reason = (
+                f"after {backoff.why}: one canary first, {first.name}, "
+                f"{now - first.spawned_at:.0f} s old, fizzle {pilot_type.fizzle_seconds:.0f} s"
+            )
             vetoes.append(Veto("canary", name, reason, until))
     room = read_room(config.host, host, world.owner_cores, sum_cpus(world.pilots))
     if room + TOLERATED_ROUNDING < pilot_type.cpus:

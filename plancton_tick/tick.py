@@ -37,6 +37,11 @@ def look(config_path: str, clock: Callable[[], float] = time.time) -> Seen:
     configuration raises nothing, but its plan spawns nothing either.
     """
     loaded = read_config(config_path, os.environ.get("RUNTIME_DIRECTORY"), host=read_size())
+    return see(loaded, clock)
+
+
+def see(loaded: Loaded, clock: Callable[[], float] = time.time) -> Seen:
+    """Do as ``look`` does, with a configuration that is loaded already."""
     engine = connect(loaded.config)
     try:
         snapshot, observation = observe(loaded, engine, clock)
@@ -54,6 +59,10 @@ def run(config_path: str, clock: Callable[[], float] = time.time) -> int:
     plan = plan._replace(ledger=plan.ledger._replace(told=told(seen)))
     lasting = read_lasting(seen.loaded.faults, seen.observation, plan)
     say_what_lasts(lasting, seen.observation.taken_at)
+    if observed.drain is not None and observed.drain.stops_timer:
+        from plancton_tick.stopping import request_when_gone
+
+        request_when_gone(seen.observation.pilots, os.environ.get("RUNTIME_DIRECTORY"))
     if not plan.actions and plan.ledger == observed and not snapshot.lower:
         return EXIT_CONFIG if seen.loaded.faults else EXIT_OK
 
@@ -61,8 +70,9 @@ def run(config_path: str, clock: Callable[[], float] = time.time) -> int:
     from plancton_tick.report import report
 
     try:
-        taken_at, node = seen.observation.taken_at, os.uname().nodename
-        acted = apply(plan, seen.engine, snapshot, observed, taken_at, node)
+        taken_at, node = seen.observation.taken_at, seen.observation.node
+        runtime = os.environ.get("RUNTIME_DIRECTORY")
+        acted = apply(plan, seen.engine, snapshot, observed, taken_at, node, runtime)
     except LostRaceError:
         # Another tick is at work, and knows more than this one.
         return EXIT_CONFIG if seen.loaded.faults else EXIT_OK

@@ -29,8 +29,7 @@ def get_json(socket_path: str, path: str, timeout_seconds: float) -> object:
         ) from None
     except PermissionError:
         raise EngineUnavailableError(
-            f"{where} cannot be reached: permission denied",
-            hint="run as root, or join the engine's group (docker)",
+            f"{where} cannot be reached: permission denied", hint=_who_may(socket_path)
         ) from None
     except TimeoutError:
         raise EngineUnavailableError(
@@ -61,6 +60,24 @@ def get_json(socket_path: str, path: str, timeout_seconds: float) -> object:
             f"{where} answered GET {path} with no JSON: {body[:60]!r}"
         ) from None
     return decoded
+
+
+def _who_may(socket_path: str) -> str:
+    """Say what somebody without rights on the socket can do about it."""
+    import grp
+    import os
+
+    try:
+        found = os.stat(socket_path)
+        group = grp.getgrgid(found.st_gid).gr_name
+    except (OSError, KeyError):
+        return "run it as root, with sudo"
+    if not found.st_mode & 0o020 or group == "root":
+        return "run it as root, with sudo"
+    return (
+        f"run it as root, with sudo, or join group {group} (sudo usermod -aG {group} $USER) "
+        "and log in again"
+    )
 
 
 def _exchange(socket_path: str, path: str, timeout_seconds: float) -> bytes:

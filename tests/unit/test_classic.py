@@ -50,7 +50,7 @@ docker_privileged: False
 @pytest.fixture
 def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
     def load(content: str, *drop_ins: str, has_apparmor: bool = True) -> Loaded:
-        monkeypatch.setattr(config, "_has_apparmor", lambda: has_apparmor)
+        monkeypatch.setattr(config, "has_apparmor", lambda: has_apparmor)
         files = {"config.yaml": content}
         files |= {f"config.d/{index}.yaml": drop_in for index, drop_in in enumerate(drop_ins)}
         for name, text in files.items():
