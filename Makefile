@@ -6,7 +6,7 @@ PYTEST_ARGS ?=
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench lint man clean
+.PHONY: help run test bench host lint man dist rpm deb clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -22,6 +22,11 @@ test:  ## run all tests, on an engine of their own (as root)
 bench:  ## measure what a tick costs
 	@.ci/prepare bench
 	@$(VENV)/bin/python -m tests.bench
+	@$(VENV)/bin/python -m tests.bench_host
+
+host:  ## boot a host with systemd and Plancton in a container, and open a shell in it (as root)
+	@.ci/prepare bench
+	@$(VENV)/bin/python -m tests.host
 
 lint:  ## check style and types
 	@.ci/prepare lint
@@ -35,6 +40,18 @@ man:  ## build the man pages, in build/man
 	@set -e; for page in docs/man/*.md; do \
 		go-md2man -in "$$page" -out "build/man/$$(basename "$$page" .md)"; \
 	done
+
+dist:  ## make the source archive, in dist
+	@.ci/prepare dist
+	@rpm/archive dist
+
+rpm:  ## build the RPM and its source RPM, in dist
+	@.ci/prepare rpm
+	@rpm/build dist
+
+deb:  ## build a Debian package of the same files, in dist
+	@.ci/prepare deb
+	@rpm/deb "$$(rpm/build dist)"
 
 clean:  ## remove what the others made here
 	@[ ! -d .cache/engine ] || $(VENV)/bin/python -c 'from plancton_tick.ctl import private_engine; \

@@ -44,6 +44,7 @@ from plancton_tick.model import (
     Stranger,
     Terminate,
 )
+from plancton_tick.mounts import find_mount_faults
 
 # The engine itself does not create more than this many containers at once any faster.
 PARALLEL = 16
@@ -234,7 +235,14 @@ def _spawn_all(engine: ActingEngine, spawns: Sequence[Spawn], now: float, node: 
         not engine.is_local or os.path.exists(JOURNALD_SOCKET)
     )
 
+    # An engine whose data is not seen here sees other folders than we do.
+    sees_our_folders = engine.is_local and os.path.isdir(info.data_root or "")
+
     def spawn_one(spawn: Spawn) -> Done:
+        if sees_our_folders:
+            faults = find_mount_faults(spawn.type, data_root=info.data_root)
+            if faults:
+                return Done(spawn, Verdict.FAILED, error=EngineRefusedError("; ".join(faults)))
         body = make_body(
             spawn.type,
             slot=spawn.slot,

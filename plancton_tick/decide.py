@@ -45,6 +45,7 @@ from plancton_tick.pulling import plan_asks
 from plancton_tick.room import (
     LIVE_STATES,
     TOLERATED_ROUNDING,
+    in_gib,
     read_owner_cores,
     read_room,
     select_to_give_back,
@@ -205,8 +206,8 @@ class _Draft:
             if shortfall <= 0:
                 return
             reason = (
-                f"{host.memory_available_bytes} bytes available, reserve {reserve}: "
-                f"{shortfall} short"
+                f"{in_gib(host.memory_available_bytes)} available, reserve {in_gib(reserve)}: "
+                f"{in_gib(shortfall)} short"
             )
             self._reclaim(pilot, reason)
             shortfall -= int(pilot.memory_bytes * part)
@@ -221,7 +222,9 @@ class _Draft:
         # and look again when it has gone.
         signallable = self._signallable()
         if signallable and len(staying) == len(live):
-            reason = f"{free} bytes free where the engine keeps its data, reserve {reserve}"
+            reason = (
+                f"{in_gib(free)} free where the engine keeps its data, reserve {in_gib(reserve)}"
+            )
             self._reclaim(min(signallable, key=youngest_first), reason)
 
     # 4. cores

@@ -251,6 +251,9 @@ class Engine:
     def remove_volume(self, name: str) -> None:
         """Remove a volume. Raises NotFoundError if it is not there."""
         with self._translated(f"remove volume {name}"):
+            # Podman, asked to remove one that is gone, removes the one whose name begins so.
+            if self._client().inspect_volume(name).get("Name") != name:
+                raise NotFoundError(f"volume {name} is not there")
             self._client().remove_volume(name)
 
     # images

@@ -55,7 +55,7 @@ def judge(pilot: Pilot, pilot_type: PilotType | None, ending: Ending | None) -> 
     if code in codes.unreachable:
         return Outcome.UNREACHABLE, f"{said}: pool unreachable"
     if pilot.exit.oom_killed:
-        return Outcome.FAILED, f"{said}: out of memory ({pilot.memory_bytes} bytes)"
+        return Outcome.FAILED, f"{said}: out of memory ({pilot.memory_bytes / 2**30:.4g} GiB)"
     if code == SIGKILL_CODE:
         return Outcome.FAILED, f"{said}: killed, not by us (out of memory, or by hand)"
     return Outcome.FAILED, said

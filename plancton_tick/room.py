@@ -22,6 +22,11 @@ LIVE_STATES = (PilotState.CREATED, PilotState.RUNNING, PilotState.PAUSED)
 HOLDING_STATES = (PilotState.CREATED, PilotState.RUNNING)
 
 
+def in_gib(size_bytes: int) -> str:
+    """Write a size as a reason shows it: 2 GiB, 1.25 GiB, 0.016 GiB."""
+    return f"{size_bytes / 2**30:.4g} GiB"
+
+
 def sum_cpus(pilots: Iterable[Pilot]) -> float:
     """Add up the cores of the pilots that hold any: paused ones use none."""
     return sum(pilot.cpus for pilot in pilots if pilot.state in HOLDING_STATES)

@@ -23,6 +23,7 @@ from plancton_tick.outcome import is_canary
 from plancton_tick.room import (
     LIVE_STATES,
     TOLERATED_ROUNDING,
+    in_gib,
     read_memory,
     read_room,
     sum_cpus,
@@ -87,7 +88,7 @@ def list_host_vetoes(config: Config, world: World) -> list[Veto]:
         vetoes.append(Veto("paused", None, reason, until if until < float("inf") else None))
     free, floor = host.disk_free_bytes, config.host.reserve_disk_bytes
     if free is not None and free < floor:
-        reason = f"{free} bytes free where the engine keeps its data, reserve {floor}"
+        reason = f"{in_gib(free)} free where the engine keeps its data, reserve {in_gib(floor)}"
         vetoes.append(Veto("disk", None, reason, None))
     return vetoes
 
@@ -130,9 +131,9 @@ def list_type_vetoes(config: Config, world: World, pilot_type: PilotType) -> lis
     left = memory.left_bytes(config.host.reserve_memory_bytes)
     if left < pilot_type.memory_bytes:
         reason = (
-            f"{memory.available_bytes} bytes available, {memory.promised_bytes} promised to "
-            f"pilots, reserve {config.host.reserve_memory_bytes}: {left} left, "
-            f"needs {pilot_type.memory_bytes}"
+            f"{in_gib(memory.available_bytes)} available, {in_gib(memory.promised_bytes)} promised to "
+            f"pilots, reserve {in_gib(config.host.reserve_memory_bytes)}: {in_gib(left)} left, "
+            f"needs {in_gib(pilot_type.memory_bytes)}"
         )
         vetoes.append(Veto("memory", name, reason, None))
     return vetoes

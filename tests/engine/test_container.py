@@ -217,6 +217,7 @@ def test_a_mount_whose_source_is_missing_is_an_error_and_makes_no_folder(
 
 def test_a_plain_command_ends_at_once_on_sigterm(node: Node) -> None:
     pilot = spawn(node, command=["sleep", "1000"])
+    node.wait_until_up(pilot["Id"])
     begin = time.monotonic()
     node.rest.post(f"/containers/{pilot['Id']}/kill", signal="SIGTERM")
     assert node.rest.post(f"/containers/{pilot['Id']}/wait")["StatusCode"] == 143

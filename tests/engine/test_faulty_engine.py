@@ -245,7 +245,8 @@ CHANGES = {
         TEMPFAIL,
         r"\S+-0 \(pilot\) not terminated: the engine",
         1,
-        "terminating .*-0 .*, expired: was to end, and not signalled yet",
+        # A signal that the engine refuses is taken for a warning, or such a pilot would never end.
+        "ended, expired: still alive 1.. s after SIGTERM, grace 30 s",
     ),
     "pausing-a-pilot": Change(
         on("POST", "^/containers/.+/pause$"),

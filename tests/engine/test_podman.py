@@ -132,19 +132,19 @@ def test_exited_pilots_are_counted_by_their_codes_and_removed(node: PodmanNode) 
 
 
 def test_a_pilot_is_paused_thawed_and_terminated(node: PodmanNode) -> None:
-    room = node.room_for(1)
-    name = f"{node.instance}-1"
-    node.configure({"command": OBLIGING}, reclaim={"pause_at_most": "1min"})
+    pilot, room = {"command": OBLIGING}, node.room_for(1)
+    node.configure(pilot)
     assert node.tick().has_done(2, "spawned")
-    node.configure({"command": OBLIGING}, host=room, reclaim={"pause_at_most": "1min"})
-    assert node.tick().has_done(1, f"paused {name}")
-    assert node.states()[name] == "paused"
-    node.configure({"command": OBLIGING}, reclaim={"pause_at_most": "1min"})
-    assert node.tick().has_done(1, f"resumed {name}")
-    node.configure({"command": OBLIGING}, host=room, reclaim={"action": "stop"})
-    assert node.tick().has_done(1, f"terminating {name}")
-    wait_until(lambda: node.states().get(name) == "exited")
-    assert node.tick().has_done(1, f"{name} .* ended, reclaimed")
+    node.configure(pilot, host=room)
+    assert node.tick().has_done(1, "paused")
+    assert sorted(node.states().values()) == ["paused", "running"]
+    node.configure(pilot)
+    assert node.tick().has_done(1, "resumed")
+    assert sorted(node.states().values()) == ["running", "running"]
+    node.configure(pilot, host=room, reclaim={"action": "stop"})
+    assert node.tick().has_done(1, "terminating")
+    wait_until(lambda: sorted(node.states().values()) == ["exited", "running"])
+    assert node.tick().has_done(1, "ended, reclaimed: exit code 0")
     assert node.counts() == {"pilot": {"reclaimed": 1}}
 
 

@@ -244,7 +244,20 @@ class Node:
         made: str = self.rest.post("/containers/create", body, name=name)["Id"]
         if start:
             self.rest.post(f"/containers/{made}/start")
+            if command is STUBBORN:
+                self.wait_until_up(made)
         return made
+
+    def wait_until_up(self, container_id: str) -> None:
+        """Wait until a container's ``sleep`` runs: a signal that comes sooner can be lost."""
+
+        def is_up() -> bool:
+            with contextlib.suppress(RestError):
+                processes = self.rest.get(f"/containers/{container_id}/top")["Processes"]
+                return any(process[-1].startswith("sleep") for process in processes)
+            return False
+
+        wait_until(is_up)
 
     def make_expired(self, slot: int, command: list[str] | None = None) -> str:
         """Make a pilot that runs and is past its lifetime."""

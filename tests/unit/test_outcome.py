@@ -11,7 +11,7 @@ from plancton_tick.outcome import (
     judge,
     lengthen,
 )
-from tests.worlds import NOW, make_pilot, make_type
+from tests.worlds import GIB, NOW, make_pilot, make_type
 
 TYPE = make_type(fizzle=30.0, backoff=30.0, backoff_max=100.0)
 MAPPED = make_type(exit_codes=ExitCodes(done=(3, 4), no_work=(0,), unreachable=()))
@@ -71,8 +71,8 @@ def test_a_time_that_is_not_known_is_no_fizzle() -> None:
 
 def test_reasons_tell_what_the_operator_needs() -> None:
     assert "sooner than fizzle (30 s)" in judge(make_pilot(code=0, ran=2.0), TYPE, None)[1]
-    out_of_memory = judge(make_pilot(code=137, oom=True, memory=5), TYPE, None)[1]
-    assert "out of memory (5 bytes)" in out_of_memory
+    out_of_memory = judge(make_pilot(code=137, oom=True, memory=5 * GIB // 4), TYPE, None)[1]
+    assert "out of memory (1.25 GiB)" in out_of_memory
     assert "not by us" in judge(make_pilot(code=137), TYPE, None)[1]
     assert "after 600 s" in judge(make_pilot(code=1), TYPE, None)[1]
 
