@@ -14,7 +14,7 @@ from plancton_tick.ctl.private_engine import PrivateEngine
 from plancton_tick.errors import PlanctonError
 from plancton_tick.model import LABEL_INSTANCE
 from tests.engine.rest import Rest, RestError
-from tests.engine.ticks import Node
+from tests.engine.ticks import Node, remove_slice
 
 PILOT_IMAGE = "plancton-test:latest"
 
@@ -70,6 +70,7 @@ def instance(rest: Rest) -> Iterator[str]:
         if time.monotonic() > end:
             pytest.fail(f"the engine kept {left}")
         time.sleep(0.1)
+    remove_slice(name)
 
 
 @pytest.fixture
