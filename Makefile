@@ -6,10 +6,10 @@ PYTEST_ARGS ?=
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench host lint man dist rpm deb clean
+.PHONY: help run test test-host bench host lint man dist rpm deb clean
 
 help:  ## list these targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 run:  ## watch pilots come and go on this host, for about a minute
 	@.ci/prepare run
@@ -18,6 +18,10 @@ run:  ## watch pilots come and go on this host, for about a minute
 test:  ## run all tests, on an engine of their own (as root)
 	@.ci/prepare test
 	@$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+
+test-host:  ## run the tests on a host with systemd, in a container (as root)
+	@.ci/prepare test
+	@$(VENV)/bin/python -m pytest tests/host $(PYTEST_ARGS)
 
 bench:  ## measure what a tick costs
 	@.ci/prepare bench

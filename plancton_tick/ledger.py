@@ -32,7 +32,7 @@ MARKS_KEPT = 32
 # n rounds. Far beyond that something is broken, and a loop without end would hide it.
 ROUNDS = 200
 # Each look is wrong only if somebody else wins and tidies while it is taken.
-LOOKS = 4
+LOOKS = 3
 
 
 class Volume(NamedTuple):
@@ -120,12 +120,13 @@ def replace(engine: VolumeEngine, instance: str, snapshot: Snapshot, ledger: Led
         now = read_snapshot(engine.list_volumes(), instance)
         if name not in now.foreign or now.marks != snapshot.marks:
             break
-    for _ in range(LOOKS):
+    for look in range(LOOKS):
+        if look:
+            now = read_snapshot(engine.list_volumes(), instance)
         if mark not in now.marks:
             raise LostRaceError(f"the ledger has passed generation {snapshot.generation}")
         if snapshot.generation and now.marks_of.get(snapshot.generation) == snapshot.marks:
             break
-        now = read_snapshot(engine.list_volumes(), instance)
     remove_lower(engine, now)
     return now
 

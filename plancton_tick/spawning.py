@@ -131,8 +131,9 @@ def list_type_vetoes(config: Config, world: World, pilot_type: PilotType) -> lis
     left = memory.left_bytes(config.host.reserve_memory_bytes)
     if left < pilot_type.memory_bytes:
         reason = (
-            f"{in_gib(memory.available_bytes)} available, {in_gib(memory.promised_bytes)} promised to "
-            f"pilots, reserve {in_gib(config.host.reserve_memory_bytes)}: {in_gib(left)} left, "
+            f"{in_gib(memory.available_bytes)} available, "
+            f"{in_gib(memory.promised_bytes)} promised to pilots, "
+            f"reserve {in_gib(config.host.reserve_memory_bytes)}: {in_gib(left)} left, "
             f"needs {in_gib(pilot_type.memory_bytes)}"
         )
         vetoes.append(Veto("memory", name, reason, None))

@@ -389,13 +389,13 @@ def test_an_engine_that_crashes_under_a_tick_is_made_good_by_the_next(
 ) -> None:
     node.configure(host={"max_pilots": 1})
     # The list of containers; and the start of the pilot that was made by the request before.
-    for number in (1, 9):
+    for number in (1, 11):
         proxy.reset()
         proxy.before(number, private_engine.kill, forward=False)
         done = node.tick(url=proxy.url)
         assert (done.code, len(done.lines)) == (UNAVAILABLE, 1), done
         private_engine.start()
-    assert on("POST", "^/containers/.+/start$")(proxy.requests[8])
+    assert on("POST", "^/containers/.+/start$")(proxy.requests[10])
     proxy.reset()
     assert node.tick(url=proxy.url, later=100).has_done(2, "never started|spawned pilot in slot 0")
     assert list(node.states().values()) == ["running"]

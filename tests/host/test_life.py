@@ -1,0 +1,90 @@
+"""A host with pilots, and what happens to it: owners, a restarted engine, operators."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.host.conftest import PILOTS
+from tests.host.machine import Host
+from tests.host.test_journal import events, more_ticks, start
+
+# With a pause of 1 s, half a second of looking and what a tick does, however slow the machine.
+LONGEST_GAP = 15.0
+
+
+@pytest.fixture
+def alive(quick: Host) -> Iterator[Host]:
+    """Return a host full of pilots; the timer must have fired throughout the test."""
+    start(quick)
+    first = len(quick.ticks())
+    yield quick
+    fired = [*quick.ticks()[first - 1 :], quick.now()]
+    gaps = [after - before for before, after in zip(fired, fired[1:], strict=False)]
+    assert max(gaps) < LONGEST_GAP, gaps
+    assert quick.show("plancton.timer", "ActiveState") == "active"
+
+
+def test_the_owner_comes_and_pilots_are_paused_and_goes_and_they_go_on(alive: Host) -> None:
+    born = alive.run("docker ps -q | sort")
+    since = alive.cursor()
+    cores = 2 * len(os.sched_getaffinity(0))
+    busy = "(while :; do :; done) &"
+    alive.run(
+        f"systemd-run --quiet --unit=owner sh -c 'for i in $(seq {cores}); do {busy} done; wait'"
+    )
+    paused = alive.wait_for("paused pilots", lambda: alive.pilots("paused"))
+    # The youngest go first, and there is no more to give back than the shortfall.
+    assert 0 < len(paused) <= PILOTS
+    alive.run("systemctl stop owner")
+    alive.wait_for("all pilots again", lambda: len(alive.pilots("running")) == PILOTS)
+    names = events(alive.journal(since, "-u", "plancton"))
+    assert set(names) <= {"paused", "resumed", "held", "held-ended"}
+    assert names.count("paused") == names.count("resumed") >= len(paused)
+    assert alive.run("docker ps -q | sort") == born
+
+
+def test_an_engine_that_is_restarted_gets_its_pilots_again(alive: Host) -> None:
+    alive.run("systemctl restart docker")
+    alive.wait_for("pilots", lambda: len(alive.pilots("running")) == PILOTS, seconds=60)
+    more_ticks(alive, 2)
+    assert len(alive.pilots()) == PILOTS
+
+
+def test_an_engine_that_is_killed_gets_its_pilots_again(alive: Host) -> None:
+    alive.run("systemctl kill --kill-who=main -s KILL docker")
+    alive.wait_for("the engine", lambda: alive.run("docker info -f up", check=False) == "up")
+    alive.wait_for("pilots", lambda: len(alive.pilots("running")) == PILOTS, seconds=90)
+    more_ticks(alive, 2)
+    assert len(alive.pilots()) == PILOTS
+
+
+def test_a_stopped_timer_leaves_pilots_alone_and_a_started_one_finds_them(quick: Host) -> None:
+    start(quick)
+    born = quick.run("docker ps -q | sort")
+    quick.run("systemctl stop plancton.timer")
+    quick.wait_for(
+        "the last tick", lambda: quick.show("plancton.service", "ActiveState") == "inactive"
+    )
+    count = len(quick.ticks())
+    quick.run("sleep 4")
+    assert len(quick.ticks()) == count
+    assert quick.run("docker ps -q | sort") == born
+    quick.run("systemctl start plancton.timer")
+    more_ticks(quick, 2, seconds=10)
+    assert quick.run("docker ps -q | sort") == born
+
+
+def test_a_manager_that_reloads_and_reexecutes_keeps_firing(alive: Host) -> None:
+    since = alive.cursor()
+    alive.run("systemctl daemon-reload && systemctl daemon-reexec")
+    more_ticks(alive, 3)
+    assert len(alive.pilots("running")) == PILOTS
+    assert events(alive.journal(since, "-u", "plancton")) == []
+
+
+def test_a_pilot_that_dies_is_replaced(alive: Host) -> None:
+    first = alive.run("docker inspect -f '{{.Id}}' plancton-0")
+    alive.run("docker rm -f plancton-0")
+    alive.wait_for("another pilot", lambda: len(alive.pilots("running")) == PILOTS)
+    assert alive.run("docker inspect -f '{{.Id}}' plancton-0") != first
