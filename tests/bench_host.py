@@ -147,9 +147,9 @@ def used_cores(host: Host, seconds: float) -> float:
 
 
 def write_units(host: Host, units: Mapping[str, str]) -> None:
-    """Write services named ``bench-NAME``, each with a timer that will not fire.
+    """Write services named ``bench-NAME``, each with a timer that will not fire, and the slice.
 
-    As with plancton.timer, that keeps the manager from reading the service anew at each start.
+    As with plancton.timer: a slice that is not started makes each start of the service dearer.
     """
     for name, text in units.items():
         host.write(f"/run/systemd/system/bench-{name}.service", text)

@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -58,6 +59,18 @@ class Rest:
         container_id: str = self.post("/containers/create", body, name=name)["Id"]
         self.post(f"/containers/{container_id}/start")
         return container_id
+
+    def pause(self, container: str) -> None:
+        """Pause a container, as often as it takes on a machine too busy to freeze it in time."""
+        end = time.monotonic() + 30
+        while True:
+            try:
+                self.post(f"/containers/{container}/pause")
+            except RestError as error:
+                if "unable to freeze" not in str(error) or time.monotonic() > end:
+                    raise
+            else:
+                return
 
     def _ask(self, method: str, path: str, body: object, query: dict[str, object]) -> Any:
         if query:

@@ -171,7 +171,7 @@ def test_force_stop_gives_grace_and_leaves_nothing(ctl: Ctl, node: Node) -> None
 def test_force_stop_now_removes_at_once_what_runs_or_is_paused(ctl: Ctl, node: Node) -> None:
     node.configure({"stop_grace": "1h"})
     node.make(0, STUBBORN)
-    node.rest.post(f"/containers/{node.make(1, SLEEPER)}/pause")
+    node.rest.pause(node.make(1, SLEEPER))
     done = ctl("force-stop", "--now")
     assert "2 pilots to be removed at once" in done.out
     assert node.containers() == []
@@ -186,9 +186,10 @@ def test_force_stop_leaves_strangers_alone(ctl: Ctl, node: Node, rest: Rest) -> 
 
 
 def test_status_tells_each_pilot_its_caps_and_what_it_uses(ctl: Ctl, node: Node) -> None:
-    node.configure({"command": ["sh", "-c", "while :; do :; done"], "cpus": 0.1})
+    # A cap of a tenth is ten milliseconds in each hundred: only a long look surely sees some.
+    busy = {"command": ["sh", "-c", "while :; do :; done"], "cpus": 0.1}
+    node.configure(busy, host={"sample": "1s"})
     fill(node)
-    time.sleep(1)
     told = ctl.status()
     assert (told["schema"], told["live"], told["max_pilots"]) == (1, 2, 2)
     for slot, pilot in enumerate(told["pilots"]):

@@ -64,7 +64,7 @@ def test_a_container_runs_on_the_default_network_and_nothing_is_left(
     assert rest.post("/containers/pinger/wait")["StatusCode"] == 0
     rest.run(IMAGE, "sleeper", ["sleep", "1000"], HostConfig={"NetworkMode": "bridge"})
     rest.run(IMAGE, "frozen", ["sleep", "1000"])
-    rest.post("/containers/frozen/pause")
+    rest.pause("frozen")
     engine.destroy()
     assert left_of(engine) == []
 
@@ -124,7 +124,7 @@ def test_containers_of_a_killed_engine_end_with_it(engine: PrivateEngine) -> Non
     for name in ("running", "frozen"):
         rest.run(IMAGE, name, ["sleep", "1000"])
         pids.append(rest.get(f"/containers/{name}/json")["State"]["Pid"])
-    rest.post("/containers/frozen/pause")
+    rest.pause("frozen")
     engine.kill()
     engine.stop()
     assert not any(is_alive(pid) for pid in pids)

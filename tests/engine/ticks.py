@@ -284,7 +284,7 @@ class Node:
 
         def is_frozen() -> bool:
             with contextlib.suppress(RestError):
-                self.rest.post(f"/containers/{container_id}/pause")
+                self.rest.pause(container_id)
                 return True
             return False
 

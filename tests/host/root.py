@@ -16,6 +16,7 @@ PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "libpam-systemd", "dbus-user-session", "rpm"),
     *("docker.io", "iptables", "busybox-static"),
     *("python3", "python3-docker", "python3-pystemd", "python3-systemd", "python3-yaml"),
+    "python3-rich",
 )
 # From bookworm's successor on the client is a package of its own.
 MORE = {"bookworm": ()}

@@ -89,10 +89,27 @@ def test_an_overload_is_given_back_once_it_has_lasted(
 
 
 @pytest.mark.parametrize(
+    ("ncpus", "reserve", "owner", "spawned"),
+    [
+        pytest.param(2, 1.0, 0.06, 1, id="the smallest host with a reserve runs one"),
+        pytest.param(4, 0.0, 0.1, 4, id="a node without a reserve is exactly full"),
+        pytest.param(4, 0.0, 0.2, 3, id="what is more than idle costs a whole pilot"),
+    ],
+)
+def test_what_an_idle_system_uses_costs_no_pilot(
+    ncpus: int, reserve: float, owner: float, spawned: int
+) -> None:
+    config = make_config(make_type(memory=0), max_pilots=9, per_tick=9, reserve_cpus=reserve)
+    observation = make_observation(host=make_host(ncpus=ncpus, owner=owner))
+    actions = decide(config, observation).actions
+    assert sum(isinstance(action, Spawn) for action in actions) == spawned
+
+
+@pytest.mark.parametrize(
     ("owner", "remembered"),
     [
-        pytest.param(1.5, False, id="an overload of the tolerance is none"),
-        pytest.param(1.6, True, id="one beyond the tolerance is"),
+        pytest.param(1.6, False, id="an overload of the tolerance is none"),
+        pytest.param(1.7, True, id="one beyond the tolerance is"),
         pytest.param(0.0, False, id="one that is over is forgotten"),
     ],
 )

@@ -31,6 +31,7 @@ from plancton_tick.model import (
     Spawn,
     Terminate,
 )
+from plancton_tick.room import IDLE_CORES
 from tests.worlds import (
     CPUS,
     GIB,
@@ -265,7 +266,7 @@ def test_law_3_exactly_the_shortfall_is_given_back_at_once_the_youngest_first(
     config = make_config(make_type(memory=0), tolerance=tolerance, action=action)
     total = sum(pilot.cpus for pilot in listed)
     host = make_host(ncpus=12, owner=owner, pilots_cores=min(total, 12 - owner))
-    overload = total + owner + 1 - 12
+    overload = total + max(0.0, owner - IDLE_CORES) + 1 - 12
     assume(abs(overload - tolerance) > EPSILON)
     observation = make_observation(*listed, host=host, ledger=Ledger(overload_since=NOW - 10))
     plan = decide(config, observation)
