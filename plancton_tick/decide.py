@@ -176,8 +176,7 @@ class _Draft:
         drain = self.ledger.drain
         if drain is not None and drain.ends_pilots:
             for pilot in self._staying():
-                why = f": {drain.why}" if drain.why else ""
-                self._terminate(pilot, Outcome.DRAINED, f"drained by {drain.by}{why}")
+                self._terminate(pilot, Outcome.DRAINED, drain.words())
 
     def clear_backoffs(self) -> None:
         backoffs = outcome.after_survival(

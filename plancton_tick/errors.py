@@ -26,6 +26,10 @@ class PlanctonError(Exception):
         # The faults of a configuration that was read, before this happened.
         self.faults: tuple[str, ...] = ()
 
+    def words(self) -> str:
+        """Return the message, with the hint behind it if there is one."""
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
 
 class ConfigError(PlanctonError):
     """The configuration is bad. ``faults`` holds one line for each fault, in file order."""

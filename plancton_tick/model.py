@@ -231,6 +231,10 @@ class Drain(NamedTuple):
     ends_pilots: bool = False
     stops_timer: bool = False
 
+    def words(self) -> str:
+        """Say who drained, and why if they told."""
+        return f"drained by {self.by}: {self.why}" if self.why else f"drained by {self.by}"
+
 
 class Ending(NamedTuple):
     """A pilot being terminated: the outcome it will count as, and whether SIGTERM was sent."""

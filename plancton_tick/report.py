@@ -108,9 +108,8 @@ def report_faults(faults: Iterable[str]) -> None:
 def report_error(error: PlanctonError) -> None:
     """Report why nothing could be done."""
     report_faults(error.faults)
-    hint = f" ({error.hint})" if error.hint else ""
     kind = Kind.HOST_UNREADABLE if isinstance(error, HostError) else Kind.ENGINE_DOWN
-    emit(Event(kind, ERROR, f"{error.message}{hint}", {}))
+    emit(Event(kind, ERROR, error.words(), {}))
 
 
 def report_change(change: Change, states: Mapping[State, str]) -> None:
@@ -207,8 +206,7 @@ def _failure(done: Done, error: PlanctonError) -> Event:
     else:
         what = f"{_name(action.pilot)} not {_PARTICIPLES[type(action)]}"
         fields = _fields(action.pilot, action.reason)
-    hint = f" ({error.hint})" if error.hint else ""
-    return Event(Kind.ACTION_FAILED, ERROR, f"{what}: {error.message}{hint}", fields)
+    return Event(Kind.ACTION_FAILED, ERROR, f"{what}: {error.words()}", fields)
 
 
 def _missing_image(spawn: Spawn, error: ImageMissingError, observation: Observation) -> Event:

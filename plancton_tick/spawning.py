@@ -61,9 +61,7 @@ def list_host_vetoes(config: Config, world: World) -> list[Veto]:
     now, ledger, host = world.now, world.ledger, world.host
     vetoes = []
     if ledger.drain is not None:
-        drain = ledger.drain
-        why = f": {drain.why}" if drain.why else ""
-        vetoes.append(Veto("draining", None, f"drained by {drain.by}{why}", None))
+        vetoes.append(Veto("draining", None, ledger.drain.words(), None))
     live = [pilot for pilot in world.pilots if pilot.state in LIVE_STATES]
     cap, no_value = read_cap(config, host)
     if no_value is not None:

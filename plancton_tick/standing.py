@@ -47,7 +47,7 @@ def read_lasting(faults: tuple[str, ...], observation: Observation, plan: Plan) 
         states[State.BAD_CONFIG] = "\n".join(faults)
     drain = observation.ledger.drain
     if drain is not None:
-        states[State.DRAINING] = f"drained by {drain.by}" + (f": {drain.why}" if drain.why else "")
+        states[State.DRAINING] = drain.words()
     running = any(pilot.state is PilotState.RUNNING for pilot in observation.pilots)
     held = [veto for veto in plan.vetoes if veto.name == "cpus"]
     if held and not running and not plan.actions:
@@ -67,7 +67,7 @@ def say_what_lasts(states: Mapping[State, str], now: float, unseen: Collection[S
 def say_trouble(error: PlanctonError, now: float) -> None:
     """Report why a tick could not see engine or host, once for as long as it lasts."""
     state = State.HOST_UNREADABLE if isinstance(error, HostError) else State.ENGINE_DOWN
-    states = {state: f"{error.message} ({error.hint})" if error.hint else error.message}
+    states = {state: error.words()}
     if error.faults:
         states[State.BAD_CONFIG] = "\n".join(error.faults)
     say_what_lasts(states, now, UNSEEN_IN_TROUBLE)

@@ -101,8 +101,7 @@ def _ask(engine: Engine, config: Config) -> tuple[EngineFacts | None, tuple[str,
     try:
         return read_engine(engine, config), ()
     except EngineUnavailableError as error:
-        hint = f" ({error.hint})" if error.hint else ""
-        return None, (f"{what}: {error.message}{hint}",)
+        return None, (f"{what}: {error.words()}",)
 
 
 def _read_host(config: Config, data_root: str | None) -> HostLoad:

@@ -118,7 +118,7 @@ def test_law_1_what_is_spawned_and_resumed_fits_beside_owner_reserve_and_all_tha
     used = host.pilots_cores
     if used is None:
         used = min(host.busy_cores, sum(p.cpus for p in running))
-    owner = max(0.0, host.busy_cores - used)
+    owner = max(0.0, host.busy_cores - used - IDLE_CORES)
     gone = {a.pilot.id for a in plan.actions if isinstance(a, Reap | Pause)}
     stays = sum(p.cpus for p in running if p.id not in gone)
     added = sum(
@@ -241,7 +241,7 @@ def test_law_2_nothing_is_given_back_unless_the_overload_exceeds_tolerance_for_l
     overload: float, lasted: float | None, tolerance: float
 ) -> None:
     listed = [make_pilot(slot) for slot in range(6)]
-    host = make_host(ncpus=8, owner=1.0 + overload, pilots_cores=6.0)
+    host = make_host(ncpus=8, owner=1.0 + IDLE_CORES + overload, pilots_cores=6.0)
     ledger = Ledger(overload_since=None if lasted is None else NOW - lasted)
     config = make_config(tolerance=tolerance, after=10.0)
     assume(abs(overload - tolerance) > EPSILON)
