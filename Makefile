@@ -6,7 +6,7 @@ PYTEST_ARGS ?=
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-host bench host lint man dist rpm deb clean
+.PHONY: help run test test-condor test-host test-vm bench host lint man dist rpm deb clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -15,13 +15,21 @@ run:  ## watch pilots come and go on this host, for about a minute
 	@.ci/prepare run
 	@$(VENV)/bin/python -m plancton_tick.ctl.demo
 
-test:  ## run all tests, on an engine of their own (as root)
+test:  ## run all tests, on an engine and a host with systemd of their own (as root)
 	@.ci/prepare test
 	@$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
 
-test-host:  ## run the tests on a host with systemd, in a container (as root)
+test-host:  ## run only those on the host with systemd, in a container (as root)
 	@.ci/prepare test
 	@$(VENV)/bin/python -m pytest tests/host $(PYTEST_ARGS)
+
+test-vm:  ## run the tests on a virtual machine, in software alone, for ten minutes or more (as root)
+	@.ci/prepare test-vm
+	@$(VENV)/bin/python -m pytest tests/vm $(PYTEST_ARGS)
+
+test-condor:  ## run HTCondor pilots in a pool of their own (as root)
+	@.ci/prepare test
+	@$(VENV)/bin/python -m pytest tests/condor $(PYTEST_ARGS)
 
 bench:  ## measure what a tick costs
 	@.ci/prepare bench

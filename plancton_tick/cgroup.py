@@ -31,7 +31,7 @@ _V1_CPU = ("cpu", "cpu,cpuacct", "cpuacct,cpu")
 
 def find_usage(slice_name: str, root: str = "/") -> tuple[str, ...]:
     """Find the files that count the slice's CPU time; none if the slice is not there."""
-    return _find(slice_name, root, _USAGE)
+    return find_files(slice_paths(slice_name), root, _USAGE)
 
 
 def read_usage(paths: tuple[str, ...]) -> float | None:
@@ -60,7 +60,7 @@ def read_memory(slice_name: str, root: str = "/") -> int | None:
     MemAvailable counts as free too (cgroup-v2.rst, "Memory"; proc(5)). None where it is not there.
     """
     held = 0
-    paths = _find(slice_name, root, _MEMORY)
+    paths = find_files(slice_paths(slice_name), root, _MEMORY)
     for path in paths:
         used = _number(_read(path))
         # v1 keeps apart what the group itself holds, "inactive_file", and the whole subtree.
@@ -77,7 +77,7 @@ def list_members(slice_name: str, root: str = "/") -> tuple[str, ...]:
     base = os.path.join(root, "sys/fs/cgroup")
     for tree, _ in _USAGE:
         found: list[str] = []
-        for path in _slice_paths(slice_name):
+        for path in slice_paths(slice_name):
             try:
                 with os.scandir(os.path.join(base, tree, path)) as entries:
                     found += [f"{path}/{entry.name}" for entry in entries if entry.is_dir()]
@@ -161,9 +161,28 @@ def _weigh_blkio(folder: str, may_write: bool) -> None:
     _settle(os.path.join(folder, "blkio.bfq.weight"), "1", may_write)
 
 
-def _slice_paths(slice_name: str) -> tuple[str, ...]:
-    """Name the folders a slice can be in, below the top of a tree: nested, then flat."""
-    if "-" not in slice_name or not slice_name.endswith(".slice"):
+def find_files(
+    groups: tuple[str, ...], root: str, places: tuple[tuple[str, str], ...]
+) -> tuple[str, ...]:
+    """Find a file of these groups in the first tree that has one of them.
+
+    ``places`` are pairs of a tree below /sys/fs/cgroup and the name the file has in it.
+    """
+    base = os.path.join(root, "sys/fs/cgroup")
+    for tree, name in places:
+        paths = tuple(os.path.join(base, tree, each, name) for each in groups)
+        found = tuple(path for path in paths if os.access(path, os.R_OK))
+        if found:
+            return found
+    return ()
+
+
+def slice_paths(slice_name: str) -> tuple[str, ...]:
+    """Name the folders a slice can be in, below the top of a tree: nested, then flat.
+
+    A path is the folder itself.
+    """
+    if "/" in slice_name or "-" not in slice_name or not slice_name.endswith(".slice"):
         return (slice_name,)
     parts = slice_name.removesuffix(".slice").split("-")
     nested = ["-".join(parts[: depth + 1]) + ".slice" for depth in range(len(parts))]
@@ -172,19 +191,8 @@ def _slice_paths(slice_name: str) -> tuple[str, ...]:
 
 def _slice_folders(slice_name: str, top: str) -> tuple[str, ...]:
     """List the slice's folders that exist, or else the one a cgroupfs driver would use."""
-    folders = tuple(os.path.join(top, path) for path in _slice_paths(slice_name))
+    folders = tuple(os.path.join(top, path) for path in slice_paths(slice_name))
     return tuple(each for each in folders if os.access(each, os.F_OK)) or folders[-1:]
-
-
-def _find(slice_name: str, root: str, places: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
-    base = os.path.join(root, "sys/fs/cgroup")
-    slice_paths = _slice_paths(slice_name)
-    for tree, name in places:
-        paths = tuple(os.path.join(base, tree, each, name) for each in slice_paths)
-        found = tuple(path for path in paths if os.access(path, os.R_OK))
-        if found:
-            return found
-    return ()
 
 
 def _enable(top: str, folder: str, controllers: list[str]) -> None:

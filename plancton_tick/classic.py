@@ -12,6 +12,7 @@ from plancton_tick.classic_forms import (
     convert_binds,
     convert_capabilities,
     convert_command,
+    convert_databases,
     convert_devices,
     convert_max_docks,
     convert_nothing,
@@ -213,8 +214,12 @@ def _same(today: str, default: str) -> OldKey:
 # In the order in which 0.6 lists them.
 KEYS: dict[str, OldKey] = {
     "influxdb_url": OldKey(
-        "", "", convert_nothing, "has no counterpart: the journal has what each tick did"
+        "metrics.influxdb",
+        "[]",
+        convert_databases,
+        "written to by plancton-metrics, beside the ticks: plancton-metrics.timer has to be on",
     ),
+    "insecure_https": _same("metrics.insecure_https", "false"),
     "updateconfig": OldKey(
         "", "60", convert_nothing, "has no counterpart: the configuration is read at every tick"
     ),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from plancton_tick.config_check import Wrong
 from plancton_tick.config_forms import expression, list_of, read_text, text
+from plancton_tick.config_influx import DATABASES, database_url
 from plancton_tick.config_node import (
     Faults,
     Kind,
@@ -17,6 +18,7 @@ from plancton_tick.config_node import (
     Place,
     ScalarNode,
     describe,
+    is_null,
     show_key,
 )
 from plancton_tick.config_schema import EXPRESSION_NAMES, device
@@ -137,6 +139,17 @@ def convert_capabilities(node: Node, path: str, faults: Faults) -> Node:
         node.place,
         tuple(text_node(node.place, item) for item in list_of(check, "a list")(node, path, faults)),
     )
+
+
+def convert_databases(node: Node, path: str, faults: Faults) -> Node:
+    """Accept one ``URL#database``, a list of them, or nothing."""
+    if is_null(node):
+        return ListNode(node.place, ())
+    if isinstance(node, ListNode):
+        list_of(database_url, DATABASES)(node, path, faults)
+        return node
+    database_url(node, path, faults)
+    return ListNode(node.place, (node,))
 
 
 def convert_options(node: Node, path: str, faults: Faults) -> Node:

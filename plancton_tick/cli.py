@@ -15,16 +15,12 @@ DEFAULT_CONFIG = "/etc/plancton/config.yaml"
 
 
 def run_and_leave() -> NoReturn:
-    """Run the command and end the process, at once if it was quiet.
+    """Run the command and end the process at once.
 
     Taking the interpreter down in good order costs a seventh of a quiet tick, and frees nothing
-    that the kernel does not. A tick that has said something takes that time: the journal looks up
-    the unit of an entry's writer when it reads the entry, and finds none for a process that has
-    gone.
+    that the kernel does not.
     """
     exit_code = main()
-    if "plancton_tick.report" in sys.modules:
-        sys.exit(exit_code)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(exit_code)

@@ -20,6 +20,7 @@ from plancton_tick.config_schema import (
     DEFAULT_COMMAND,
     ENGINE,
     HOST,
+    METRICS,
     PILOT,
     RECLAIM,
     SECTIONS,
@@ -31,6 +32,7 @@ from plancton_tick.model import (
     EngineConfig,
     ExitCodes,
     HostConfig,
+    MetricsConfig,
     PilotType,
     ReclaimConfig,
     SpawnConfig,
@@ -55,6 +57,7 @@ def build_config(root: MapNode, host: tuple[int, int] | None, faults: Faults) ->
     spawn = check_section(SPAWN, nodes.get("spawn"), "spawn", faults)
     reclaim = check_section(RECLAIM, nodes.get("reclaim"), "reclaim", faults)
     engine = check_section(ENGINE, nodes.get("engine"), "engine", faults)
+    metrics = check_section(METRICS, nodes.get("metrics"), "metrics", faults)
     host_config = HostConfig(**host_section.values)
     limits = None
     if host is not None:
@@ -66,6 +69,7 @@ def build_config(root: MapNode, host: tuple[int, int] | None, faults: Faults) ->
         reclaim=ReclaimConfig(**reclaim.values),
         engine=EngineConfig(**engine.values),
         pilots=_check_pilots(nodes.get("pilots"), limits, faults),
+        metrics=MetricsConfig(**metrics.values),
     )
 
 

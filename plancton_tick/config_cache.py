@@ -16,10 +16,12 @@ from plancton_tick import __version__
 from plancton_tick.loaded import Loaded
 from plancton_tick.model import (
     Config,
+    Database,
     Device,
     EngineConfig,
     ExitCodes,
     HostConfig,
+    MetricsConfig,
     Mount,
     PilotType,
     ReclaimAction,
@@ -92,7 +94,7 @@ def _sign(path: str, files: Sequence[str], host: tuple[int, int] | None) -> Sign
         statuses.extend([file, *_status(os.stat(file))] for file in files)
     except (OSError, ValueError):
         return None
-    shape = [Config._fields, HostConfig._fields, PilotType._fields]
+    shape = [Config._fields, HostConfig._fields, PilotType._fields, MetricsConfig._fields]
     fixed = [__version__, [list(fields) for fields in shape], os.geteuid(), os.path.abspath(path)]
     return [*fixed, None if host is None else list(host), *statuses]
 
@@ -189,14 +191,20 @@ def _write_cache(cache: str, signature: Signature, loaded: Loaded) -> None:
 
 def _build_config(values: Any) -> Config:
     """Turn the arrays that JSON makes of named tuples into a `Config` again."""
-    host, spawn, reclaim, engine, pilots = values
+    host, spawn, reclaim, engine, pilots, metrics = values
     return Config(
         host=HostConfig(tuple(host[0]), *host[1:]),
         spawn=SpawnConfig(*spawn),
         reclaim=ReclaimConfig(*reclaim)._replace(action=ReclaimAction(reclaim[2])),
         engine=EngineConfig(*engine),
         pilots=tuple(_build_pilot(pilot) for pilot in pilots),
+        metrics=_build_metrics(metrics),
     )
+
+
+def _build_metrics(values: Any) -> MetricsConfig:
+    metrics = MetricsConfig(*values)
+    return metrics._replace(influxdb=tuple(Database(*each) for each in metrics.influxdb))
 
 
 def _build_pilot(values: Any) -> PilotType:

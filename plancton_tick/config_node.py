@@ -4,11 +4,14 @@ Everything that is said about a value must name its line, also after drop-ins we
 so the values are checked in this form, never as plain dicts and lists.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
 MAX_SHOWN = 60
+# Up to the last @, for a password may hold what a URL may not.
+_CREDENTIALS = re.compile(r"(?<=://).*@", re.DOTALL)
 
 
 class Kind(StrEnum):
@@ -94,7 +97,11 @@ def show_key(key: str) -> str:
 
 
 def show_text(text: str) -> str:
-    """Quote a text, shortened, with whatever a terminal must not see escaped."""
+    """Quote a text, shortened, with whatever a terminal must not see escaped.
+
+    The credentials of a URL are left out: faults are logged where everybody may read them.
+    """
+    text = _CREDENTIALS.sub("…@", text)
     return repr(text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…")
 
 

@@ -20,6 +20,7 @@ from plancton_tick.config_forms import (
     size,
     text,
 )
+from plancton_tick.config_influx import databases
 from plancton_tick.config_node import Faults, MapNode, Node
 from plancton_tick.model import DEFAULT_INSTANCE, LABEL, Device, Mount, ReclaimAction
 
@@ -75,6 +76,13 @@ ENGINE = (
 )
 
 _ABSOLUTE = text(r"/.*", "an absolute path")
+
+METRICS = (
+    Key("textfile", "textfile", optional(_ABSOLUTE), "null", None),
+    Key("influxdb", "influxdb", databases, "[]", ()),
+    Key("insecure_https", "insecure_https", boolean, "false", False),
+)
+
 _DEVICE_PATH = text(r"/[^:]*", "an absolute path without colons")
 _PERMISSIONS = text(r"(?=[rwm]+$)(?!.*(.).*\1).*", "some of the letters rwm")
 
@@ -198,6 +206,7 @@ PILOT = (
         (),
     ),
     Key("privileged", "privileged", boolean, "false", False),
+    Key("read_only", "read_only", boolean, "false", False),
     Key("network", "network", text(r"[^\s-]\S*", "a network"), "bridge", "bridge"),
     Key("pids", "pids", integer(1, 4_194_304), "4096", 4096),
     Key("log", "log", text(r"[\w./:-]+", f"a log driver ({_WORDS})"), "journald", "journald"),
@@ -210,7 +219,7 @@ PILOT = (
     ),
 )
 
-SECTIONS = {"host": HOST, "spawn": SPAWN, "reclaim": RECLAIM, "engine": ENGINE}
+SECTIONS = {"host": HOST, "spawn": SPAWN, "reclaim": RECLAIM, "engine": ENGINE, "metrics": METRICS}
 TOP_LEVEL = (*SECTIONS, "pilots")
 
 

@@ -4,8 +4,10 @@ import hashlib
 import re
 from collections.abc import Mapping
 
+from plancton_tick.accounting import parent_of
+from plancton_tick.features import FOLDER, JOB, MACHINE
 from plancton_tick.labels import make_labels
-from plancton_tick.model import PilotType
+from plancton_tick.model import PilotType, SlotUsage
 
 SYSTEMD_DRIVER = "systemd"
 JOURNALD = "journald"
@@ -19,14 +21,14 @@ def config_hash(pilot_type: PilotType) -> str:
     return hashlib.sha256(repr(pilot_type).encode()).hexdigest()[:12]
 
 
-def host_name(pilot_type: PilotType, slot: int, now: float, node: str) -> str:
+def host_name(type_name: str, slot: int, spawned_at: float, node: str) -> str:
     """Return the host name inside the pilot: unique, tells host, type and slot, ≤ 63 characters.
 
     The time of birth in milliseconds, base 36, makes it unique for each pilot of a slot.
     """
-    stamp = _base36(max(0, int(now * 1000)))
+    stamp = _base36(max(0, round(spawned_at * 1000)))
     tail = f"-{slot}-{stamp}"
-    kind = re.sub(r"[^a-z0-9-]+", "-", pilot_type.name.lower()).strip("-") or "pilot"
+    kind = re.sub(r"[^a-z0-9-]+", "-", type_name.lower()).strip("-") or "pilot"
     node = re.sub(r"[^a-z0-9-]+", "-", node.partition(".")[0].lower()).strip("-") or "host"
     room = HOSTNAME_MAX - len(tail) - 1
     kind = kind[: room // 2]
@@ -42,14 +44,15 @@ def make_body(
     instance: str,
     cgroup_driver: str,
     has_journald: bool,
+    used_before: SlotUsage = SlotUsage(),  # noqa: B008, a value that cannot change.
 ) -> dict[str, object]:
     """Return the JSON body of POST /containers/create for a new pilot (Engine API v1.41).
 
-    Memory is in bytes and swap beside it, so MemorySwap is their sum. With the cgroupfs driver the
-    parent is a path from the root; a relative one would lie below the engine's own group.
+    Memory is in bytes and swap beside it, so MemorySwap is their sum. ``used_before`` is what the
+    slot's earlier pilots have used.
     """
-    name = host_name(pilot_type, slot, now, node)
-    parent = f"{instance}.slice" if cgroup_driver == SYSTEMD_DRIVER else f"/{instance}.slice"
+    # As the label tells it: the name can be found again from that.
+    name = host_name(pilot_type.name, slot, round(now, 3), node)
     env = {
         "PLANCTON_PILOT": name,
         "PLANCTON_TYPE": pilot_type.name,
@@ -57,17 +60,21 @@ def make_body(
         "PLANCTON_CPUS": f"{pilot_type.cpus:g}",
         "PLANCTON_MEMORY_BYTES": str(pilot_type.memory_bytes),
         "PLANCTON_EXPIRES_AT": f"{now + pilot_type.lifetime_seconds:.0f}",
+        "MACHINEFEATURES": MACHINE,
+        "JOBFEATURES": JOB,
         **dict(pilot_type.env),
     }
     body: dict[str, object] = {
         "Image": pilot_type.image,
         "Hostname": name,
-        "Labels": make_labels(pilot_type, slot, now, instance, config_hash(pilot_type)),
+        "Labels": make_labels(
+            pilot_type, slot, now, instance, config_hash(pilot_type), used_before
+        ),
         "Env": [f"{key}={value}" for key, value in env.items()],
         # What the engine itself grants when it is told to shut down.
         "StopTimeout": max(1, round(pilot_type.stop_grace_seconds)),
         "HostConfig": {
-            "CgroupParent": parent,
+            "CgroupParent": parent_of(instance, slot, cgroup_driver == SYSTEMD_DRIVER),
             "NanoCpus": round(pilot_type.cpus * 1e9),
             "Memory": pilot_type.memory_bytes,
             "MemorySwap": pilot_type.memory_bytes + pilot_type.swap_bytes,
@@ -76,6 +83,7 @@ def make_body(
             # A first process without handlers ignores SIGTERM; an init passes it on, and reaps.
             "Init": True,
             "Privileged": pilot_type.privileged,
+            "ReadonlyRootfs": pilot_type.read_only,
             "NetworkMode": pilot_type.network,
             "CapAdd": list(pilot_type.cap_add),
             "CapDrop": list(pilot_type.cap_drop),
@@ -105,7 +113,9 @@ def make_body(
                     ),
                 }
                 for mount in pilot_type.mounts
-            ],
+            ]
+            # Into a root that is read-only the engine writes nothing either, but into a volume.
+            + [{"Type": "volume", "Target": FOLDER}] * pilot_type.read_only,
         },
     }
     if pilot_type.command is not None:

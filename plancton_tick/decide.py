@@ -14,7 +14,8 @@ The rules, in the order in which they act:
    than ``reclaim.pause_at_most`` are terminated.
 6. New pilots are spawned while each fits whole into what is left (spawning.py). All that keeps
    one more from being spawned is reported as vetoes.
-7. Images that are missing or too old are asked for (pulling.py). Nothing waits for them.
+7. A drain that leaves pilots to finish is announced to them, so that they take no more tasks.
+8. Images that are missing or too old are asked for (pulling.py). Nothing waits for them.
 
 Spawning needs a whole pilot's room and reclaiming an overload beyond the tolerance: between the
 two edges nothing happens, so a constant or slightly noisy owner never makes pilots flap.
@@ -24,6 +25,8 @@ from collections.abc import Iterable
 
 from plancton_tick import outcome
 from plancton_tick.model import (
+    Action,
+    Announce,
     Ask,
     Config,
     Ending,
@@ -64,6 +67,8 @@ COUNTED_SECONDS = 120.0
 SIGNALLED_STATES = (PilotState.RUNNING, PilotState.PAUSED)
 # What a pilot gets whose type is no longer configured.
 DEFAULT_STOP_GRACE_SECONDS = 30.0
+# The end of the year 9999: what a pilot without an end is told once a drain is over.
+NEVER = 253402300799.0
 
 
 def decide(config: Config, observation: Observation) -> Plan:
@@ -86,6 +91,7 @@ def decide(config: Config, observation: Observation) -> Plan:
     draft.end_long_pauses()
     draft.clear_backoffs()
     draft.spawn()
+    draft.announce()
     draft.ask()
     return draft.plan()
 
@@ -104,12 +110,14 @@ class _Draft:
         self.ends: list[Terminate | Pause] = []
         self.reaps: list[Reap] = []
         self.resumes: list[Resume] = []
+        self.announces: list[Announce] = []
         self.asks: tuple[Ask, ...] = ()
         self.spawns: list[Spawn] = []
         self.vetoes: list[Veto] = []
 
     def plan(self) -> Plan:
-        actions = (*self.ends, *self.reaps, *self.resumes, *self.asks, *self.spawns)
+        pressing: tuple[Action, ...] = (*self.ends, *self.reaps, *self.resumes)
+        actions = (*pressing, *self.announces, *self.asks, *self.spawns)
         return Plan(actions, tuple(self.vetoes), self._pruned_ledger())
 
     # 1. reap
@@ -147,8 +155,7 @@ class _Draft:
         if not ending.signalled:
             self._terminate(pilot, ending.outcome, "was to end, and not signalled yet")
             return
-        pilot_type = self.types.get(pilot.type)
-        grace = pilot_type.stop_grace_seconds if pilot_type else DEFAULT_STOP_GRACE_SECONDS
+        grace = self._grace(pilot)
         waited = self.now - ending.since
         if waited > grace:
             reason = f"still alive {waited:.0f} s after SIGTERM, grace {grace:.0f} s"
@@ -251,24 +258,27 @@ class _Draft:
             return
         self.ledger = self.ledger._replace(overload_since=None)
         for pilot in select_to_give_back(running, overload):
-            self._give_back(pilot, numbers)
+            self._give_back(pilot, numbers, lasted)
 
-    def _give_back(self, pilot: Pilot, reason: str) -> None:
+    def _give_back(self, pilot: Pilot, reason: str, lasted: float) -> None:
         config = self.config.reclaim
         if config.action is ReclaimAction.STOP or config.pause_at_most_seconds <= 0:
-            self._reclaim(pilot, reason)
+            self._reclaim(pilot, reason, lasted)
             return
-        self.ends.append(Pause(pilot, reason))
+        self.ends.append(Pause(pilot, reason, lasted))
         self.pilots[pilot.id] = pilot._replace(state=PilotState.PAUSED)
         paused = {**self.ledger.paused, pilot.id: self.now}
-        self.ledger = self.ledger._replace(paused=paused, last_reclaim_at=self.now)
+        pauses = outcome.count_pause(self.ledger.pauses, pilot, 1)
+        self.ledger = self.ledger._replace(paused=paused, pauses=pauses, last_reclaim_at=self.now)
 
     # 5. paused pilots
 
     def resume(self) -> None:
         for pilot in sorted(self._staying(), key=youngest_first, reverse=True):
+            if pilot.state is not PilotState.PAUSED:
+                continue
             room = self._room(self.pilots.values())
-            if pilot.state is PilotState.PAUSED and pilot.cpus <= room + TOLERATED_ROUNDING:
+            if pilot.cpus <= room + TOLERATED_ROUNDING:
                 reason = f"room {room:.2f} cores for {pilot.cpus:g} (owner {self.owner_cores:.2f})"
                 self.resumes.append(Resume(pilot, reason))
                 self.pilots[pilot.id] = pilot._replace(state=PilotState.RUNNING)
@@ -304,7 +314,20 @@ class _Draft:
         self.spawns.extend(spawns)
         self.vetoes.extend(vetoes)
 
-    # 7. ask for images
+    # 7. announce
+
+    def announce(self) -> None:
+        """Tell pilots of a drain once, and once that it is over; noted only when it was done."""
+        drain, announced = self.ledger.drain, self.ledger.announced
+        for pilot in self._signallable():
+            if drain is not None and pilot.id not in announced:
+                until = drain.at + self._grace(pilot)
+                self.announces.append(Announce(pilot, until, drain.words()))
+            elif drain is None and pilot.id in announced:
+                until = NEVER if pilot.expires_at is None else pilot.expires_at
+                self.announces.append(Announce(pilot, until, "no longer draining"))
+
+    # 8. ask for images
 
     def ask(self) -> None:
         self.asks, pulls = plan_asks(self.config, self.observation, self.ledger)
@@ -312,17 +335,24 @@ class _Draft:
 
     # shared
 
-    def _reclaim(self, pilot: Pilot, reason: str) -> None:
-        self._terminate(pilot, Outcome.RECLAIMED, reason)
+    def _reclaim(self, pilot: Pilot, reason: str, lasted: float | None = None) -> None:
+        self._terminate(pilot, Outcome.RECLAIMED, reason, lasted)
         self.ledger = self.ledger._replace(last_reclaim_at=self.now)
 
-    def _terminate(self, pilot: Pilot, how: Outcome, reason: str) -> None:
-        self.ends.append(Terminate(pilot, how, reason))
+    def _terminate(
+        self, pilot: Pilot, how: Outcome, reason: str, lasted: float | None = None
+    ) -> None:
+        self.ends.append(Terminate(pilot, how, reason, self.now + self._grace(pilot), lasted))
         # Not "signalled" before it is: a tick killed in between leaves the signal to the next one.
         ending = {**self.ledger.ending, pilot.id: Ending(how, self.now, signalled=False)}
         self.ledger = self.ledger._replace(ending=ending)
         # To be signalled it is thawed, so until it has gone it holds its cores.
         self.pilots[pilot.id] = pilot._replace(state=PilotState.RUNNING)
+
+    def _grace(self, pilot: Pilot) -> float:
+        """Return the seconds between the signal and the removal."""
+        pilot_type = self.types.get(pilot.type)
+        return pilot_type.stop_grace_seconds if pilot_type else DEFAULT_STOP_GRACE_SECONDS
 
     def _staying(self) -> list[Pilot]:
         """List the live pilots that nobody has told to end."""
@@ -350,6 +380,7 @@ class _Draft:
         return ledger._replace(
             paused={key: since for key, since in ledger.paused.items() if key in paused},
             ending={key: ending for key, ending in ledger.ending.items() if key in self.pilots},
+            announced={key: until for key, until in ledger.announced.items() if key in self.pilots},
             counted={
                 key: at
                 for key, at in ledger.counted.items()

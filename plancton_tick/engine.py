@@ -61,6 +61,7 @@ class EngineInfo(NamedTuple):
     cgroup_driver: str
     log_drivers: tuple[str, ...]
     data_root: str | None
+    ncpus: int = 1
 
 
 class RawExit(NamedTuple):
@@ -190,6 +191,7 @@ class Engine:
             cgroup_driver=str(answer.get("CgroupDriver", "")),
             log_drivers=tuple(log_drivers) if isinstance(log_drivers, list) else (),
             data_root=data_root if isinstance(data_root, str) else None,
+            ncpus=int(answer.get("NCPU") or 1),
         )
 
     # changing
@@ -210,6 +212,11 @@ class Engine:
             if not isinstance(answer, dict) or not isinstance(answer.get("Id"), str):
                 raise ValueError(f"expected the new container's id, found {answer!r:.60}")
         return str(answer["Id"])
+
+    def put(self, container_id: str, folder: str, tar: bytes) -> None:
+        """Unpack a tar in a folder of a container, running or not."""
+        with self._translated(f"write into {container_id[:12]}"):
+            self._client().put_archive(container_id, folder, tar)
 
     def start(self, container_id: str) -> None:
         """Start a created container."""

@@ -97,6 +97,24 @@ class NameTakenError(ConflictError):
     """A container of that name exists already: the slot is claimed."""
 
 
+class TraceError(PlanctonError):
+    """A record of the owner's load cannot be read, or does not tell what is asked of it."""
+
+    exit_code = EXIT_USAGE
+
+
+class ToolMissingError(PlanctonError):
+    """What was asked for needs a program or a library that is not installed here."""
+
+    exit_code = EXIT_UNAVAILABLE
+
+
+class ExportError(PlanctonError):
+    """Figures cannot be written or sent to where they are wanted."""
+
+    exit_code = EXIT_TEMPFAIL
+
+
 class LostRaceError(PlanctonError):
     """Another tick or operator changed the ledger first. No fault: the next tick is the retry."""
 

@@ -11,10 +11,12 @@ from plancton_tick import __version__
 from plancton_tick.model import (
     DEFAULT_INSTANCE,
     LABEL_CONFIG,
+    LABEL_CPU_BEFORE,
     LABEL_CPUS,
     LABEL_EXPIRES_AT,
     LABEL_INSTANCE,
     LABEL_MEMORY,
+    LABEL_PEAK_BEFORE,
     LABEL_SLOT,
     LABEL_SPAWNED_AT,
     LABEL_TYPE,
@@ -22,6 +24,7 @@ from plancton_tick.model import (
     Pilot,
     PilotState,
     PilotType,
+    SlotUsage,
 )
 
 STATES = {
@@ -42,11 +45,26 @@ UNKNOWN_CPUS = 1.0
 
 
 def make_labels(
-    pilot_type: PilotType, slot: int, now: float, instance: str, config_hash: str
+    pilot_type: PilotType,
+    slot: int,
+    now: float,
+    instance: str,
+    config_hash: str,
+    used_before: SlotUsage = SlotUsage(),  # noqa: B008, a value that cannot change.
 ) -> dict[str, str]:
-    """Return the labels of a pilot born now; they never change."""
+    """Return the labels of a pilot born now; they never change.
+
+    ``used_before`` is what the pilots before it in its slot have used: what it uses itself is told
+    by the difference.
+    """
+    before = {}
+    if used_before.cpu_seconds is not None:
+        before[LABEL_CPU_BEFORE] = f"{used_before.cpu_seconds:.6f}"
+    if used_before.peak_bytes is not None:
+        before[LABEL_PEAK_BEFORE] = str(used_before.peak_bytes)
     return {
         **dict(pilot_type.labels),
+        **before,
         LABEL_TYPE: pilot_type.name,
         LABEL_INSTANCE: instance,
         LABEL_SLOT: str(slot),
@@ -107,7 +125,14 @@ def _read_pilot(entry: object, instance: str) -> Pilot | None:
         config_hash=labels.get(LABEL_CONFIG, ""),
         version=labels.get(LABEL_VERSION, ""),
         image=str(entry.get("Image") or ""),
+        image_id=str(entry.get("ImageID") or ""),
+        used_before=_used_before(labels),
     )
+
+
+def _used_before(labels: Mapping[str, str]) -> SlotUsage:
+    cpu, peak = _number(labels.get(LABEL_CPU_BEFORE)), _number(labels.get(LABEL_PEAK_BEFORE))
+    return SlotUsage(cpu, None if peak is None else int(peak))
 
 
 def _number(text: str | None) -> float | None:

@@ -61,10 +61,12 @@ def parse(text: str | None) -> tuple[Ledger, tuple[str, ...]]:
             ending=_map(facts.pop("ending", {}), _read_ending),
             backoffs=_map(facts.pop("backoffs", {}), _read_backoff),
             counts=_map(facts.pop("counts", {}), lambda of_type: _map(of_type, _count)),
+            pauses=_map(facts.pop("pauses", {}), _count),
             counted=_map(facts.pop("counted", {}), _number),
             strangers=_map(facts.pop("strangers", {}), _read_stranger),
             pulls=_map(facts.pop("pulls", {}), _read_pull),
             told=_map(facts.pop("told", {}), _number),
+            announced=_map(facts.pop("announced", {}), _number),
             clock=None if clock is None else _read_clock(clock),
             unknown={} if set(facts) == {"schema"} and schema == SCHEMA else facts,
         )
@@ -116,6 +118,7 @@ def rebase(ledger: Ledger, clock: HostClock, now: float) -> Ledger:
             image: pull._replace(since=began(pull.since)) for image, pull in ledger.pulls.items()
         },
         told={key: began(at) for key, at in ledger.told.items()},
+        announced={key: until + step for key, until in ledger.announced.items()},
     )
 
 

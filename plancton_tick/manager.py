@@ -34,7 +34,8 @@ SETTLE_SECONDS = 10.0
 class TimerState(NamedTuple):
     """The timer: whether it is there, fires now, and will after a reboot. Seconds since the epoch.
 
-    ``next_at`` is None also while a tick is at work: the next one follows its end.
+    ``next_at`` is None also while a tick is at work: the next one follows its end. ``on_since`` is
+    None unless the timer is on.
     """
 
     is_installed: bool
@@ -42,6 +43,7 @@ class TimerState(NamedTuple):
     is_enabled: bool
     next_at: float | None
     last_at: float | None
+    on_since: float | None = None
 
 
 class ServiceState(NamedTuple):
@@ -126,11 +128,12 @@ class Manager:
             monotonic = _instant(unit.Timer.NextElapseUSecMonotonic)
             calendar = _instant(unit.Timer.NextElapseUSecRealtime)
             last_at = _instant(unit.Timer.LastTriggerUSec)
+            on_since = _instant(unit.Unit.ActiveEnterTimestamp) if is_on else None
         if monotonic is not None:
             monotonic += time.time() - time.clock_gettime(time.CLOCK_MONOTONIC)
         elapses = [at for at in (monotonic, calendar) if at is not None]
         next_at = min(elapses) if is_on and elapses else None
-        return TimerState(is_installed, is_on, enabled, next_at, last_at)
+        return TimerState(is_installed, is_on, enabled, next_at, last_at, on_since)
 
     def read_service(self) -> ServiceState:
         """Tell how the last tick ended."""

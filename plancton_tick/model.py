@@ -20,6 +20,8 @@ LABEL_CPUS = "io.plancton.cpus"
 LABEL_MEMORY = "io.plancton.memory"
 LABEL_CONFIG = "io.plancton.config"
 LABEL_VERSION = "io.plancton.version"
+LABEL_CPU_BEFORE = "io.plancton.cpu-before"
+LABEL_PEAK_BEFORE = "io.plancton.memory-peak-before"
 LABEL_LEDGER = "io.plancton.ledger"
 
 DEFAULT_INSTANCE = "plancton"
@@ -118,6 +120,7 @@ class PilotType(NamedTuple):
     cap_drop: tuple[str, ...]
     security_opt: tuple[str, ...]
     privileged: bool
+    read_only: bool
     network: str
     pids: int
     log: str
@@ -158,6 +161,33 @@ class EngineConfig(NamedTuple):
     instance: str
 
 
+class Database(NamedTuple):
+    """A database of InfluxDB: one entry of ``metrics.influxdb``.
+
+    ``url`` has no credentials in it. With ``org`` this is a bucket of InfluxDB 2 or later, whose
+    token is in ``token_file``, else a database of InfluxDB 1.
+    """
+
+    url: str
+    name: str
+    user: str = ""
+    password: str = ""
+    org: str = ""
+    token_file: str = ""
+
+    def __repr__(self) -> str:
+        """Write it as it may be shown: without its password."""
+        return f"{self.url}#{self.name}"
+
+
+class MetricsConfig(NamedTuple):
+    """``metrics:``. ``textfile`` is the folder of the file for Prometheus, None for none."""
+
+    textfile: str | None = None
+    influxdb: tuple[Database, ...] = ()
+    insecure_https: bool = False
+
+
 class Config(NamedTuple):
     """The whole configuration, defaults filled in."""
 
@@ -166,6 +196,7 @@ class Config(NamedTuple):
     reclaim: ReclaimConfig
     engine: EngineConfig
     pilots: tuple[PilotType, ...]
+    metrics: MetricsConfig = MetricsConfig()
 
 
 # --- observation ---------------------------------------------------------------------------------
@@ -191,13 +222,27 @@ class HostLoad(NamedTuple):
     window_seconds: float
 
 
+class SlotUsage(NamedTuple):
+    """What all pilots of a slot have used so far, as their common control group counts it.
+
+    None is what the kernel does not tell; ``peak_bytes`` is the most memory held at any time.
+    """
+
+    cpu_seconds: float | None = None
+    peak_bytes: int | None = None
+
+
 class PilotExit(NamedTuple):
-    """How a pilot's process ended; ``ran_seconds`` is None where the engine's times are absurd."""
+    """How a pilot's process ended; ``ran_seconds`` is None where the engine's times are absurd.
+
+    ``used`` is what it alone used, None where that is not known.
+    """
 
     code: int
     ran_seconds: float | None
     oom_killed: bool
     message: str
+    used: SlotUsage = SlotUsage()
 
 
 class Pilot(NamedTuple):
@@ -216,6 +261,8 @@ class Pilot(NamedTuple):
     version: str
     exit: PilotExit | None = None
     image: str = ""
+    image_id: str = ""
+    used_before: SlotUsage = SlotUsage()
 
 
 class Drain(NamedTuple):
@@ -282,10 +329,11 @@ class HostClock(NamedTuple):
 class Ledger(NamedTuple):
     """The few facts that outlive pilots.
 
-    Pilot ids are the keys of ``paused``, ``ending`` and ``counted``; type names of ``backoffs``
-    and ``counts``; slot numbers of ``strangers``; images of ``pulls``. ``told`` holds what was
-    reported and is not to be reported again while it lasts. ``unknown`` holds what a newer version
-    wrote, kept as it is.
+    Pilot ids are the keys of ``paused``, ``ending`` and ``counted``; type names of ``backoffs``,
+    ``counts`` and ``pauses``, which counts how often pilots were paused; slot numbers of
+    ``strangers``; images of ``pulls``. ``told`` holds what was reported and is not to be reported
+    again while it lasts, ``announced`` until when each pilot, by its id, was told by a drain that
+    it may stay. ``unknown`` holds what a newer version wrote, kept as it is.
     """
 
     drain: Drain | None = None
@@ -295,10 +343,12 @@ class Ledger(NamedTuple):
     ending: Mapping[str, Ending] = {}
     backoffs: Mapping[str, Backoff] = {}
     counts: Mapping[str, Mapping[str, int]] = {}
+    pauses: Mapping[str, int] = {}
     counted: Mapping[str, float] = {}
     strangers: Mapping[str, Stranger] = {}
     pulls: Mapping[str, Pull] = {}
     told: Mapping[str, float] = {}
+    announced: Mapping[str, float] = {}
     clock: HostClock | None = None
     unknown: Mapping[str, object] = {}
 
@@ -333,10 +383,14 @@ class Spawn(NamedTuple):
 
 
 class Pause(NamedTuple):
-    """Freeze a pilot: the owner needs its cores now."""
+    """Freeze a pilot: the owner needs its cores now.
+
+    ``overload_seconds`` is how long the overload had lasted, since a tick first saw it.
+    """
 
     pilot: Pilot
     reason: str
+    overload_seconds: float | None = None
 
 
 class Resume(NamedTuple):
@@ -347,10 +401,24 @@ class Resume(NamedTuple):
 
 
 class Terminate(NamedTuple):
-    """Send SIGTERM, and remember the outcome the pilot is to count as."""
+    """Send SIGTERM, and remember the outcome the pilot is to count as.
+
+    ``gone_by`` is when it will be removed: it is told so just before. ``overload_seconds`` is as
+    for a pause, and None where the owner's cores are not the reason.
+    """
 
     pilot: Pilot
     outcome: Outcome
+    reason: str
+    gone_by: float | None = None
+    overload_seconds: float | None = None
+
+
+class Announce(NamedTuple):
+    """Tell a pilot that it may stay until ``until``, and no longer; nothing enforces it."""
+
+    pilot: Pilot
+    until: float
     reason: str
 
 
@@ -369,7 +437,7 @@ class Ask(NamedTuple):
     reason: str
 
 
-Action = Terminate | Pause | Reap | Resume | Ask | Spawn
+Action = Terminate | Pause | Reap | Resume | Announce | Ask | Spawn
 
 
 class Veto(NamedTuple):

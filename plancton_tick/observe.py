@@ -9,7 +9,7 @@ from plancton_tick.errors import NotFoundError
 from plancton_tick.ledger import Snapshot, Volume, read_snapshot
 from plancton_tick.ledger_json import rebase
 from plancton_tick.loaded import Loaded
-from plancton_tick.model import Observation, Pilot, PilotExit, PilotState
+from plancton_tick.model import Observation, Pilot, PilotExit, PilotState, SlotUsage
 
 
 def observe(
@@ -58,7 +58,12 @@ def with_exit(engine: Engine, pilot: Pilot, counted: Mapping[str, float]) -> Pil
         ran = raw.finished_at - raw.started_at
     # A clock that was set back while it ran makes the time it ran unknown.
     ran = ran if ran is not None and ran >= 0 else None
-    return pilot._replace(exit=PilotExit(raw.code, ran, raw.oom_killed, raw.message))
+    used = SlotUsage()
+    if engine.is_local and pilot.slot is not None:
+        from plancton_tick.accounting import read_slot, used_by
+
+        used = used_by(pilot, ran, read_slot(engine.instance, pilot.slot))
+    return pilot._replace(exit=PilotExit(raw.code, ran, raw.oom_killed, raw.message, used))
 
 
 def data_root(engine: Engine, volumes: tuple[Volume, ...]) -> str | None:

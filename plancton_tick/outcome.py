@@ -69,6 +69,11 @@ def count(ledger: Ledger, pilot: Pilot, how: Outcome, now: float) -> Ledger:
     return ledger._replace(counts=counts, counted={**ledger.counted, pilot.id: now})
 
 
+def count_pause(pauses: Mapping[str, int], pilot: Pilot, step: int) -> Mapping[str, int]:
+    """Return how often pilots of each type were paused, with one more, or one fewer, of this."""
+    return {**pauses, pilot.type: max(0, pauses.get(pilot.type, 0) + step)}
+
+
 def is_canary(pilot: Pilot, backoff: Backoff, now: float) -> bool:
     """Tell whether the pilot was spawned to try whether the trouble is over.
 

@@ -1,19 +1,24 @@
 """What a tick says: journald with structured fields where it runs under systemd, else stderr.
 
 A quiet tick says nothing. Each event has a name, a message ID of its own (journalctl
-MESSAGE_ID=…), and fields to select by: PLANCTON_PILOT, PLANCTON_TYPE, PLANCTON_REASON.
+MESSAGE_ID=…), and fields to select by: see fields.py.
 """
 
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from enum import Enum
+from functools import cache
 from typing import NamedTuple, assert_never
 
-from plancton_tick.act import Acted, Done, Verdict
+from plancton_tick.act import Acted
+from plancton_tick.doing import Done, Verdict
 from plancton_tick.errors import EXIT_OK, HostError, ImageMissingError, PlanctonError
+from plancton_tick.fields import of_end, of_overload, of_pilot, of_spawn
 from plancton_tick.ledger import Snapshot
 from plancton_tick.model import (
+    Announce,
     Ask,
     Observation,
     Outcome,
@@ -31,9 +36,10 @@ from plancton_tick.standing import Change, State
 JOURNAL_SOCKET = "/run/systemd/journal/socket"
 # The unit whose journal tells the whole story: with this field journalctl -u shows what root sent.
 TICK_UNIT = "plancton.service"
+INTRODUCTION_SECONDS = 2.0
 
 # syslog(3) priorities.
-ERROR, WARNING, NOTICE, INFO = 3, 4, 5, 6
+ERROR, WARNING, NOTICE, INFO, DEBUG = 3, 4, 5, 6, 7
 
 
 class Kind(Enum):
@@ -58,12 +64,17 @@ class Kind(Enum):
     DRAIN_ENDED = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d11"
     HELD = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d12"
     HELD_ENDED = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d13"
+    ANNOUNCED = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d15"
     OPERATOR = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d14"
     ASKED = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d20"
     IMAGE_MISSING = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d21"
     PULLED = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d22"
     IMAGE_CHANGED = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d23"
     PULL_FAILED = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d24"
+    SAMPLE = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d30"
+    EXPORT_FAILED = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d31"
+    DATABASE_DOWN = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d32"
+    DATABASE_BACK = "5f4dd8b6f5c34a6d8a4c0a3c7d0f6d33"
 
 
 class Event(NamedTuple):
@@ -144,49 +155,44 @@ _ENDINGS = {
 
 def describe(done: Done, observation: Observation) -> Event | None:
     """Put into words what became of an action; None if there is nothing to say of it."""
-    action = done.action
+    action, node = done.action, observation.node
     # A pilot that this tick has counted is reported by it, whoever was first to remove it.
     if done.verdict is Verdict.OVERTAKEN and not (isinstance(action, Reap) and action.outcome):
         return None
     if done.error is not None:
         if isinstance(action, Spawn) and isinstance(done.error, ImageMissingError):
             return _missing_image(action, done.error, observation)
-        return _failure(done, done.error)
+        return _failure(done, done.error, node)
     match action:
         case Spawn(type=pilot_type, slot=slot, reason=reason):
             if done.verdict is Verdict.STRANGER:
                 return _stranger(done, slot, observation)
             message = f"spawned {pilot_type.name} in slot {slot}: {reason}"
-            fields = {
-                "PLANCTON_TYPE": pilot_type.name,
-                "PLANCTON_SLOT": str(slot),
-                "PLANCTON_REASON": reason,
-                "CONTAINER_ID_FULL": done.container_id,
-            }
+            fields = of_spawn(action, done.name, done.container_id, observation.taken_at, node)
             return Event(Kind.SPAWNED, NOTICE, message, fields)
-        case Reap(pilot=pilot, outcome=None, reason=reason):
-            return Event(
-                Kind.REMOVED, NOTICE, f"removed {_name(pilot)}: {reason}", _fields(pilot, reason)
-            )
         case Reap(pilot=pilot, outcome=how, reason=reason):
-            fields = {**_fields(pilot, reason), "PLANCTON_OUTCOME": str(how)}
-            if pilot.exit is not None:
-                fields["EXIT_STATUS"] = str(pilot.exit.code)
+            if how is None:
+                message = f"removed {_name(pilot)}: {reason}"
+                return Event(Kind.REMOVED, NOTICE, message, of_pilot(pilot, reason, node))
+            fields = {**of_pilot(pilot, reason, node), **of_end(pilot, how, done.digest)}
             priority = ERROR if how is Outcome.FAILED else NOTICE
-            return Event(Kind.ENDED, priority, f"{_name(pilot)} ended, {how}: {reason}", fields)
+            message = f"{_name(pilot)} ended, {how}: {reason}{_usage(pilot)}"
+            return Event(Kind.ENDED, priority, message, fields)
         case Terminate(pilot=pilot, outcome=how, reason=reason):
-            fields = {**_fields(pilot, reason), "PLANCTON_OUTCOME": str(how)}
-            return Event(
-                Kind.TERMINATED, NOTICE, f"terminating {_name(pilot)}, {how}: {reason}", fields
-            )
+            fields = {**of_pilot(pilot, reason, node), "PLANCTON_OUTCOME": str(how)}
+            fields |= of_overload(action.overload_seconds)
+            message = f"terminating {_name(pilot)}, {how}: {reason}"
+            return Event(Kind.TERMINATED, NOTICE, message, fields)
         case Pause(pilot=pilot, reason=reason):
-            return Event(
-                Kind.PAUSED, NOTICE, f"paused {_name(pilot)}: {reason}", _fields(pilot, reason)
-            )
+            message = f"paused {_name(pilot)}: {reason}"
+            fields = {**of_pilot(pilot, reason, node), **of_overload(action.overload_seconds)}
+            return Event(Kind.PAUSED, NOTICE, message, fields)
+        case Announce(pilot=pilot, reason=reason):
+            message = f"announced to {_name(pilot)}: {reason}"
+            return Event(Kind.ANNOUNCED, INFO, message, of_pilot(pilot, reason, node))
         case Resume(pilot=pilot, reason=reason):
-            return Event(
-                Kind.RESUMED, NOTICE, f"resumed {_name(pilot)}: {reason}", _fields(pilot, reason)
-            )
+            message = f"resumed {_name(pilot)}: {reason}"
+            return Event(Kind.RESUMED, NOTICE, message, of_pilot(pilot, reason, node))
         case Ask(image=image, reason=reason):
             fields = {"PLANCTON_IMAGE": image, "PLANCTON_REASON": reason}
             message = f"asked for image {image}: {reason}"
@@ -195,17 +201,21 @@ def describe(done: Done, observation: Observation) -> Event | None:
             assert_never(action)
 
 
-def _failure(done: Done, error: PlanctonError) -> Event:
+def _failure(done: Done, error: PlanctonError, node: str) -> Event:
     action = done.action
     if isinstance(action, Spawn):
         what = f"no {action.type.name} pilot in slot {action.slot}"
-        fields = {"PLANCTON_TYPE": action.type.name, "PLANCTON_SLOT": str(action.slot)}
+        fields = {
+            "PLANCTON_TYPE": action.type.name,
+            "PLANCTON_SLOT": str(action.slot),
+            "PLANCTON_REASON": error.message,
+        }
     elif isinstance(action, Ask):
         what = "no new image"
         fields = {"PLANCTON_IMAGE": action.image, "PLANCTON_REASON": action.reason}
     else:
         what = f"{_name(action.pilot)} not {_PARTICIPLES[type(action)]}"
-        fields = _fields(action.pilot, action.reason)
+        fields = of_pilot(action.pilot, action.reason, node)
     return Event(Kind.ACTION_FAILED, ERROR, f"{what}: {error.words()}", fields)
 
 
@@ -233,6 +243,7 @@ _PARTICIPLES: Mapping[type, str] = {
     Terminate: "terminated",
     Pause: "paused",
     Resume: "resumed",
+    Announce: "told",
     Reap: "removed",
 }
 
@@ -253,20 +264,15 @@ def _name(pilot: Pilot) -> str:
     return f"{pilot.name} ({pilot.type})"
 
 
-def _fields(pilot: Pilot, reason: str) -> dict[str, str]:
-    return {
-        "PLANCTON_PILOT": pilot.name,
-        "PLANCTON_TYPE": pilot.type,
-        "PLANCTON_REASON": reason,
-        "CONTAINER_NAME": pilot.name,
-        "CONTAINER_ID": pilot.id[:12],
-        "CONTAINER_ID_FULL": pilot.id,
-    }
+def _usage(pilot: Pilot) -> str:
+    seconds = pilot.exit.used.cpu_seconds if pilot.exit is not None else None
+    return "" if seconds is None else f", used {seconds:.3g} s of CPU"
 
 
 def emit(event: Event, program: str = "plancton-tick") -> None:
     """Write one event where this process's messages go."""
     if is_journal_stream():
+        introduce(sys.stderr.fileno())
         # Sent natively: as text on stderr it would lose its fields.
         _send(event, program)
     else:
@@ -300,6 +306,30 @@ def _send(event: Event, identifier: str) -> None:
         SYSLOG_IDENTIFIER=identifier,
         **event.fields,
     )
+
+
+@cache
+def introduce(stream: int) -> None:
+    """Have the journal know this process's unit, once and before it is told anything.
+
+    It looks up the unit of an event's sender when it reads the event, and on a busy host the tick
+    has ended by then: the event would be of no unit, and ``journalctl -u`` would not show it. But
+    stderr is a ``stream`` that the manager opened in the unit's name, and with the first line there
+    the journal keeps that name for all that its process says. Of an empty line it keeps no more.
+
+    Waits until the line was read, or ``INTRODUCTION_SECONDS``: late and of no unit is better than
+    a tick that waits for a journal that hangs.
+    """
+    import time
+    from fcntl import ioctl
+    from termios import TIOCOUTQ
+
+    end = time.monotonic() + INTRODUCTION_SECONDS
+    with suppress(OSError):
+        os.write(stream, b"\n")
+        # The bytes that the other end has not read yet, unix(7).
+        while any(ioctl(stream, TIOCOUTQ, bytes(4))) and time.monotonic() < end:
+            time.sleep(0.001)
 
 
 def is_journal_stream(environment: Mapping[str, str] | None = None) -> bool:

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "plancton_tick"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-THIRD_PARTY = {"yaml", "docker", "systemd", "pystemd", "rich"}
+THIRD_PARTY = {"yaml", "docker", "systemd", "pystemd", "rich", "matplotlib", "prometheus_client"}
 PURE = (
     "decide",
     "spawning",

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from plancton_tick.decide import decide
 from plancton_tick.model import (
     Action,
+    Announce,
     Ask,
     Backoff,
     Config,
@@ -70,6 +71,7 @@ def make_type(
     log: str = "journald",
     security_opt: tuple[str, ...] = (),
     privileged: bool = False,
+    read_only: bool = False,
     user: str | None = None,
     env: tuple[tuple[str, str], ...] = (),
     labels: tuple[tuple[str, str], ...] = (),
@@ -98,6 +100,7 @@ def make_type(
         cap_drop=(),
         security_opt=security_opt,
         privileged=privileged,
+        read_only=read_only,
         network="bridge",
         pids=4096,
         log=log,
@@ -366,6 +369,7 @@ class World:
             yield
         signalled: dict[str, Ending] = {}
         strangers: dict[str, Stranger] = {}
+        announced: dict[str, float] = {}
         for action in plan.actions:
             if isinstance(action, Ask):
                 self.happened.append(Happened(self.now, action))
@@ -374,15 +378,21 @@ class World:
                     strangers[str(action.slot)] = Stranger("stranger", self.now)
                 else:
                     self._spawn(action)
+            elif isinstance(action, Announce):
+                if action.pilot.id in self.pilots:
+                    announced[action.pilot.id] = action.until
+                self.happened.append(Happened(self.now, action))
             elif self._do(action) and isinstance(action, Terminate):
                 signalled[action.pilot.id] = Ending(action.outcome, self.now, signalled=True)
             yield
-        if signalled or strangers:
+        if signalled or strangers or announced:
             ledger = self.ledger
+            is_told = ledger.drain is not None
             self._write(
                 ledger._replace(
                     ending={**ledger.ending, **signalled},
                     strangers={**ledger.strangers, **strangers},
+                    announced={**ledger.announced, **announced} if is_told else {},
                 )
             )
 
@@ -578,6 +588,7 @@ def ledgers(draw: st.DrawFn, listed: tuple[Pilot, ...] = ()) -> Ledger:
         "ending": some(ids, endings),
         "backoffs": some(names, waits),
         "counts": some(names, st.dictionaries(st.sampled_from(Outcome), st.integers(0, 9))),
+        "pauses": some(names, st.integers(0, 9)),
         "counted": some(ids, instants),
         "strangers": some(
             st.integers(0, 9).map(str), st.builds(Stranger, st.just("f00"), instants)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from plancton_tick.act import JOURNALD_SOCKET
+from plancton_tick.birth import JOURNALD_SOCKET
 from plancton_tick.container import JOURNALD
 from plancton_tick.engine import Engine
 from plancton_tick.errors import EngineUnavailableError, NotFoundError

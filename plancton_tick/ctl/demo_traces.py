@@ -99,13 +99,14 @@ def is_our_image(url: str, image: str) -> bool:
 def remove_slice(instance: str, root: str = "/sys/fs/cgroup") -> list[str]:
     """Remove the empty control groups of the pilots' slice, and return those that stay.
 
-    Only an engine that manages control groups itself puts them at the top; where systemd does, it
-    removes its slices when they are empty.
+    Only an engine that manages control groups itself puts them at the top; where systemd does, they
+    are its own.
     """
     name = f"{instance}.slice"
     end = time.monotonic() + 5.0
     while True:
-        folders = [*glob.glob(f"{root}/{name}"), *glob.glob(f"{root}/*/{name}")]
+        tops = [*glob.glob(f"{root}/{name}"), *glob.glob(f"{root}/*/{name}")]
+        folders = [slot for top in tops for slot in glob.glob(f"{top}/{instance}-slot*")] + tops
         # On joined controllers one folder has several names, by symbolic links.
         for folder in {os.path.realpath(each) for each in folders}:
             with contextlib.suppress(OSError):

@@ -6,7 +6,7 @@ import sys
 import time
 
 from plancton_tick import outcome, tick
-from plancton_tick.act import Verdict, apply
+from plancton_tick.act import apply
 from plancton_tick.ctl.common import (
     Site,
     change_drain,
@@ -17,6 +17,7 @@ from plancton_tick.ctl.common import (
     who_asks,
 )
 from plancton_tick.decide import DEFAULT_STOP_GRACE_SECONDS
+from plancton_tick.doing import Verdict
 from plancton_tick.errors import EXIT_OK, EXIT_TEMPFAIL, EngineUnavailableError, LostRaceError
 from plancton_tick.host import read_clock
 from plancton_tick.ledger import read_snapshot

@@ -34,7 +34,8 @@ class Usage(NamedTuple):
 def find_groups(instance: str, root: str = "/") -> dict[str, str]:
     """Find the group of each container in the instance's slice, by container id."""
     groups = {}
-    for path in list_members(f"{instance}.slice", root):
+    slots = [path for path in list_members(f"{instance}.slice", root) if path.endswith(".slice")]
+    for path in (member for slot in slots for member in list_members(slot, root)):
         match = _ID.search(path)
         if match is not None:
             groups[match[1]] = path

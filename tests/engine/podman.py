@@ -163,8 +163,8 @@ def remove_slice(instance: str) -> None:
     """
     end = time.monotonic() + STOP_SECONDS
     top = Path("/sys/fs/cgroup")
-    while folders := [*top.glob(f"{instance}.slice"), *top.glob(f"*/{instance}.slice")]:
-        for folder in folders:
+    while slices := [*top.glob(f"{instance}.slice"), *top.glob(f"*/{instance}.slice")]:
+        for folder in [*(slot for each in slices for slot in each.glob("*-slot*.slice")), *slices]:
             for each in (folder / "conmon", folder):
                 try:
                     each.rmdir()

@@ -57,10 +57,12 @@ def test_it_is_capped_as_its_type_says(node: Node) -> None:
     assert Path(f"/proc/{pilot['State']['Pid']}/oom_score_adj").read_text() == "1000\n"
 
 
-def test_it_lives_in_the_slice_of_its_instance_at_the_top_of_the_tree(node: Node) -> None:
+def test_it_lives_in_its_slots_group_in_the_slice_of_its_instance_at_the_top_of_the_tree(
+    node: Node,
+) -> None:
     pilot = spawn(node)
     driver = node.rest.get("/info")["CgroupDriver"]
-    name = f"{node.instance}.slice"
+    name = f"{node.instance}.slice/{node.instance}-slot0.slice"
     lines = Path(f"/proc/{pilot['State']['Pid']}/cgroup").read_text().splitlines()
     paths = {line.split(":", 2)[1]: line.split(":", 2)[2] for line in lines}
     if driver == "cgroupfs":
@@ -68,7 +70,7 @@ def test_it_lives_in_the_slice_of_its_instance_at_the_top_of_the_tree(node: Node
         mine = {path for path in paths.values() if pilot["Id"] in path}
         assert mine == {f"/{name}/{pilot['Id']}"}
     else:
-        assert pilot["HostConfig"]["CgroupParent"] == name
+        assert pilot["HostConfig"]["CgroupParent"] == Path(name).name
         assert all(f"{name}/" in path for path in paths.values() if pilot["Id"] in path)
     top = Path("/sys/fs/cgroup")
     folders = [*top.glob(f"*/{name}/*{pilot['Id']}*"), *top.glob(f"{name}/*{pilot['Id']}*")]

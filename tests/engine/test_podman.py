@@ -88,7 +88,7 @@ def files_of(node: Node, *names: str) -> list[str]:
         path.read_text().strip()
         for name in names
         for tree in ("", "*/")
-        for path in top.glob(f"{tree}{node.instance}.slice/libpod-*/{name}")
+        for path in top.glob(f"{tree}{node.instance}.slice/*/libpod-*/{name}")
     ]
 
 

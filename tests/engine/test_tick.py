@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -46,6 +47,30 @@ def test_a_pilot_that_is_done_is_counted_and_replaced_in_the_same_tick(node: Nod
     assert "spawned pilot in slot 1" in done.err
     assert node.counts() == {"pilot": {"done": 1}}
     assert node.states() == {f"{node.instance}-{slot}": "running" for slot in range(2)}
+
+
+def test_each_pilot_of_a_slot_is_told_what_it_used_itself(node: Node) -> None:
+    def configure(cpu_seconds: int) -> None:
+        # It spins until it has had so much CPU time, however long the machine takes to give it.
+        spin = (
+            "until read -r _ _ _ _ _ _ _ _ _ _ _ _ _ used _ </proc/self/stat && "
+            f'[ "$used" -ge {cpu_seconds}00 ]; do :; done'
+        )
+        node.configure({"cpus": 1, "command": ["sh", "-c", spin]}, host={"max_pilots": 1})
+
+    used: list[float] = []
+    for now, later in ((3, 1), (1, 1)):
+        configure(now)
+        if not used:
+            node.tick()
+        wait_until(lambda: list(node.states().values()) == ["exited"], patience=60)
+        configure(later)
+        said = node.tick().err
+        found = re.search(r"ended, done: exit code 0 after \d+ s, used ([\d.]+) s of CPU", said)
+        assert found is not None, said
+        used.append(float(found[1]))
+    assert used[0] >= 3
+    assert 1 <= used[1] < used[0]
 
 
 def test_a_quiet_tick_lists_containers_and_volumes_once_and_changes_nothing(

@@ -111,8 +111,10 @@ class Node:
             "engine": {"instance": self.instance, "timeout": "30s", **(engine or {})},
             "pilots": [{**cheap, **pilot} for pilot in pilots or ({},)],
         }
-        # JSON is YAML.
-        self.config.write_text(json.dumps(document, indent=1))
+        # JSON is YAML. Renamed into place, for ticks may be reading.
+        fresh = self.config.with_suffix(".new")
+        fresh.write_text(json.dumps(document, indent=1))
+        fresh.rename(self.config)
 
     def set_timeout(self, seconds: float) -> None:
         """Change how long ticks wait for the engine, and nothing else."""
@@ -329,7 +331,8 @@ def remove_slice(instance: str) -> None:
     top = Path("/sys/fs/cgroup")
 
     def is_gone() -> bool:
-        folders = [*top.glob(f"{instance}.slice"), *top.glob(f"*/{instance}.slice")]
+        slices = [*top.glob(f"{instance}.slice"), *top.glob(f"*/{instance}.slice")]
+        folders = [*(slot for each in slices for slot in each.glob("*-slot*.slice")), *slices]
         for folder in folders:
             # The kernel takes a moment to see that nobody is left in it.
             with contextlib.suppress(OSError):

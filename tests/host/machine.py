@@ -30,9 +30,14 @@ BOOT = (
     "for group in /sys/fs/cgroup /sys/fs/cgroup/*/; do "
     'mount -o remount,bind,rw "$group" || exit; done; '
     # Modules are the machine's; some releases call it a failure that they cannot be loaded.
-    "ln -s /dev/null /etc/systemd/system/systemd-modules-load.service; exec /lib/systemd/systemd"
+    # The registry is the tests' to start.
+    "cd /etc/systemd/system; for unit in systemd-modules-load docker-registry; do "
+    'ln -sf /dev/null "$unit.service"; done; exec /lib/systemd/systemd'
 )
 TICKS_LOG = "/run/ticks.log"
+# By which the manager's lines are known, sd-messages.h.
+UNIT_STARTED = "39f53479d3a045ac8e11786248231fbf"
+UNIT_STOPPED = "9d1aaa27d60140bd96365438aad20286"
 # Read over D-Bus, which leaves no word in the journal; systemctl would print "1h 14min 3.8s".
 WATCH_TICKS = f"""\
 bus=org.freedesktop.systemd1
@@ -111,13 +116,13 @@ class Host:
         return subprocess.run([*self._docker(), "exec", "-it", self.container, "bash"]).returncode
 
     def wait_for(
-        self, what: str, look: Callable[[], Found], *, seconds: float = 30.0, step: float = 0.25
+        self, what: str, look: Callable[[], Found], *, seconds: float = 120.0, step: float = 0.25
     ) -> Found:
         """Look until there is something to see, and return it; fail with ``what`` and the last."""
         end = time.monotonic() + seconds
         while not (found := look()):
             if time.monotonic() > end:
-                said = self.run("journalctl --no-pager -n 15 -u 'plancton*' -u docker", check=False)
+                said = self.run("journalctl --no-pager -n 400 | grep -v mount: | tail -n 25")
                 raise AssertionError(f"{what}: not within {seconds:g} s, last {found!r}\n{said}")
             time.sleep(step)
         return found
@@ -160,6 +165,23 @@ class Host:
     def now(self) -> float:
         """Return the host's seconds since boot, the clock of ``ticks``."""
         return time.clock_gettime(time.CLOCK_MONOTONIC)
+
+    def timer_periods(self) -> list[tuple[float, float]]:
+        """Return from when to when the timer was on, in seconds since boot; the last may last."""
+        periods: list[tuple[float, float]] = []
+        started = None
+        for entry in self.journal("@0", "UNIT=plancton.timer"):
+            at = int(entry["__MONOTONIC_TIMESTAMP"]) / 1e6
+            if entry.get("MESSAGE_ID") == UNIT_STARTED:
+                started = at
+            elif entry.get("MESSAGE_ID") == UNIT_STOPPED and started is not None:
+                periods.append((started, at))
+                started = None
+        return periods if started is None else [*periods, (started, self.now())]
+
+    def set_owner(self, cores: float) -> None:
+        """Have the host's owner use so many cores from now on: own_stat.py."""
+        self.run(f"echo {cores:g} >/run/owner-cores")
 
     # pilots
 

@@ -28,7 +28,7 @@ def work_folder() -> Path:
 def run(*command: str | Path, cwd: Path = ROOT) -> str:
     """Run a command of the build and return what it printed; AssertionError if it fails."""
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{command} ended with {done.returncode}\n{done.stderr}"
+    assert done.returncode == 0, f"{command} ended with {done.returncode}\n{done.stderr[-2000:]}"
     return done.stdout.strip()
 
 

@@ -16,7 +16,7 @@ PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "libpam-systemd", "dbus-user-session", "rpm"),
     *("docker.io", "iptables", "busybox-static"),
     *("python3", "python3-docker", "python3-pystemd", "python3-systemd", "python3-yaml"),
-    "python3-rich",
+    *("python3-rich", "python3-prometheus-client", "docker-registry", "rootlesskit", "uidmap"),
 )
 # From bookworm's successor on the client is a package of its own.
 MORE = {"bookworm": ()}
@@ -27,14 +27,17 @@ LEFT_OUT = (
 )
 
 
-def root_tar(suite: str = SUITE) -> Path:
-    """Return the tar of the root, made now if it is not there. Raises RuntimeError."""
-    packages = (*PACKAGES, *MORE.get(suite, ("docker-cli",)))
+def root_tar(suite: str = SUITE, more: tuple[str, ...] = (), form: str = "") -> Path:
+    """Return the tar of the root, made now if it is not there. Raises RuntimeError.
+
+    ``more`` packages make another ``form`` of test host, whose tar is kept beside the others.
+    """
+    packages = (*PACKAGES, *MORE.get(suite, ("docker-cli",)), *more)
     recipe = hashlib.sha256(repr((suite, packages, LEFT_OUT)).encode()).hexdigest()[:12]
-    tar = CACHE / f"{suite}-{recipe}.tar"
+    tar = CACHE / f"{form}{suite}-{recipe}.tar"
     if not tar.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
-        for outdated in CACHE.glob(f"{suite}-*.tar"):
+        for outdated in CACHE.glob(f"{form}{suite}-*.tar"):
             outdated.unlink()
         _build(suite, packages, tar)
     return tar

@@ -9,34 +9,25 @@ from tests.host.conftest import PILOTS
 from tests.host.machine import Host
 from tests.host.test_journal import events, more_ticks, start
 
-# With a pause of 1 s, half a second of looking and what a tick does, however slow the machine.
-LONGEST_GAP = 15.0
-
 
 @pytest.fixture
 def alive(quick: Host) -> Iterator[Host]:
-    """Return a host full of pilots; the timer must have fired throughout the test."""
+    """Return a host full of pilots; whatever a test does to it, the timer stays on."""
     start(quick)
-    first = len(quick.ticks())
     yield quick
-    fired = [*quick.ticks()[first - 1 :], quick.now()]
-    gaps = [after - before for before, after in zip(fired, fired[1:], strict=False)]
-    assert max(gaps) < LONGEST_GAP, gaps
+    quick.set_owner(0)
     assert quick.show("plancton.timer", "ActiveState") == "active"
 
 
 def test_the_owner_comes_and_pilots_are_paused_and_goes_and_they_go_on(alive: Host) -> None:
     born = alive.run("docker ps -q | sort")
     since = alive.cursor()
-    cores = 2 * len(os.sched_getaffinity(0))
-    busy = "(while :; do :; done) &"
-    alive.run(
-        f"systemd-run --quiet --unit=owner sh -c 'for i in $(seq {cores}); do {busy} done; wait'"
-    )
+    # Half the machine: with the pilots' four fifths that is three tenths too many, two pilots'.
+    # What the host itself uses, tests included, may make it a third one's.
+    alive.set_owner(len(os.sched_getaffinity(0)) / 2)
     paused = alive.wait_for("paused pilots", lambda: alive.pilots("paused"))
-    # The youngest go first, and there is no more to give back than the shortfall.
-    assert 0 < len(paused) <= PILOTS
-    alive.run("systemctl stop owner")
+    assert 2 <= len(paused) < PILOTS
+    alive.set_owner(0)
     alive.wait_for("all pilots again", lambda: len(alive.pilots("running")) == PILOTS)
     names = events(alive.journal(since, "-u", "plancton"))
     assert set(names) <= {"paused", "resumed", "held", "held-ended"}
@@ -46,7 +37,7 @@ def test_the_owner_comes_and_pilots_are_paused_and_goes_and_they_go_on(alive: Ho
 
 def test_an_engine_that_is_restarted_gets_its_pilots_again(alive: Host) -> None:
     alive.run("systemctl restart docker")
-    alive.wait_for("pilots", lambda: len(alive.pilots("running")) == PILOTS, seconds=60)
+    alive.wait_for("pilots", lambda: len(alive.pilots("running")) == PILOTS)
     more_ticks(alive, 2)
     assert len(alive.pilots()) == PILOTS
 
@@ -54,7 +45,7 @@ def test_an_engine_that_is_restarted_gets_its_pilots_again(alive: Host) -> None:
 def test_an_engine_that_is_killed_gets_its_pilots_again(alive: Host) -> None:
     alive.run("systemctl kill --kill-who=main -s KILL docker")
     alive.wait_for("the engine", lambda: alive.run("docker info -f up", check=False) == "up")
-    alive.wait_for("pilots", lambda: len(alive.pilots("running")) == PILOTS, seconds=90)
+    alive.wait_for("pilots", lambda: len(alive.pilots("running")) == PILOTS)
     more_ticks(alive, 2)
     assert len(alive.pilots()) == PILOTS
 
@@ -67,11 +58,11 @@ def test_a_stopped_timer_leaves_pilots_alone_and_a_started_one_finds_them(quick:
         "the last tick", lambda: quick.show("plancton.service", "ActiveState") == "inactive"
     )
     count = len(quick.ticks())
-    quick.run("sleep 4")
+    quick.run("sleep 3")
     assert len(quick.ticks()) == count
     assert quick.run("docker ps -q | sort") == born
     quick.run("systemctl start plancton.timer")
-    more_ticks(quick, 2, seconds=10)
+    more_ticks(quick, 2)
     assert quick.run("docker ps -q | sort") == born
 
 

@@ -21,7 +21,10 @@ def probed(host: Host) -> Any:
     # A program of root's with the setuid bit, that tells whom it makes one.
     host.run("cp /usr/bin/id /run/setuid-id; chmod 4755 /run/setuid-id; mount -o remount,suid /run")
     unit = (ROOT / "units" / "plancton.service").read_text()
-    probe = "ExecStart=/usr/bin/python3 -I /run/probe.py\nStandardOutput=file:/run/probed.json"
+    probe = (
+        "ExecStart=/usr/bin/python3 -I /run/probe.py\n"
+        "StandardOutput=file:/run/probed.json\nStandardError=journal"
+    )
     assert unit.count("ExecStart=/usr/bin/plancton-tick\n") == 1
     host.write(
         f"/run/systemd/system/{UNIT}",
@@ -59,6 +62,7 @@ def test_the_service_shares_the_managers_mounts(probed: Any, host: Host) -> None
 
 
 def test_an_event_arrives_with_its_fields(probed: Any) -> None:
-    events = [entry for entry in probed["entries"] if entry.get("PLANCTON_EVENT") == "probe"]
-    assert [entry["MESSAGE"] for entry in events] == ["probed"]
-    assert events[0]["_SYSTEMD_UNIT"] == UNIT
+    assert [entry["MESSAGE"] for entry in probed["entries"]] == ["probed"]
+    (event,) = probed["entries"]
+    assert event["PLANCTON_REASON"] == "probe"
+    assert event["_SYSTEMD_UNIT"] == UNIT

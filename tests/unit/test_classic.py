@@ -11,7 +11,7 @@ from plancton_tick.config_schema import key_paths
 from plancton_tick.config_yaml import parse_yaml
 from plancton_tick.expression import evaluate
 from plancton_tick.loaded import Loaded
-from plancton_tick.model import Config, Device, Mount, PilotType, ReclaimAction
+from plancton_tick.model import Config, Database, Device, Mount, PilotType, ReclaimAction
 
 Load = Callable[..., Loaded]
 HOST = {"ncpus": 9.0, "ram_bytes": 16e9, "swap_bytes": 4e9}
@@ -190,9 +190,6 @@ def test_host_values_keep_their_meaning(load: Load, written: str, value: str) ->
 @pytest.mark.parametrize(
     "written",
     [
-        "influxdb_url: http://db.example.org:8086#plancton",
-        "influxdb_url: ['http://a#b', 'http://c#d']",
-        "influxdb_url:",
         "updateconfig: 10",
         "main_sleep: 5",
     ],
@@ -202,6 +199,35 @@ def test_keys_without_a_counterpart_are_noted(load: Load, written: str) -> None:
     assert loaded.faults == ()
     (note,) = loaded.notes
     assert f"config.yaml:2: {written.partition(':')[0]}: has no counterpart" in note
+
+
+@pytest.mark.parametrize(
+    ("written", "databases"),
+    [
+        (
+            "influxdb_url: http://db.example.org:8086#plancton",
+            (Database("http://db.example.org:8086", "plancton"),),
+        ),
+        (
+            "influxdb_url: ['http://a#b', 'https://u:p%40@c/d/#e', 'http://a#b']",
+            (Database("http://a", "b"), Database("https://c/d", "e", "u", "p@")),
+        ),
+        ("influxdb_url: []", ()),
+        ("influxdb_url:", ()),
+    ],
+)
+def test_databases_keep_their_meaning_and_what_has_to_be_on_is_said(
+    load: Load, written: str, databases: tuple[Database, ...]
+) -> None:
+    loaded = load(f"max_docks: 3\n{written}")
+    assert config_of(loaded).metrics.influxdb == databases
+    (note,) = loaded.notes
+    assert "config.yaml:2: influxdb_url: written to by plancton-metrics" in note
+
+
+def test_any_certificate_is_taken_where_06_took_any(load: Load) -> None:
+    assert config_of(load("insecure_https: true")).metrics.insecure_https
+    assert not config_of(load("main_sleep: 5")).metrics.insecure_https
 
 
 def test_security_options_are_left_out_without_apparmor(load: Load) -> None:
@@ -218,10 +244,9 @@ def test_security_options_are_left_out_without_apparmor(load: Load) -> None:
             "2: secopt: expected a key of Plancton 0.6, got an unknown key; "
             "did you mean security_opts?",
         ),
-        (
-            "insecure_https: true",
-            "2: insecure_https: expected a key of Plancton 0.6, got an unknown",
-        ),
+        ("influxdb_url: http://db", "2: influxdb_url: expected URL#database such as http"),
+        ("influxdb_url: ['http://db']", "2: influxdb_url[0]: expected URL#database"),
+        ("insecure_https: 1", "2: insecure_https: expected true or false"),
         ("max_dock_mem: lots", "2: max_dock_mem: expected a size"),
         ("max_docks: import os", "2: max_docks: expected a number or an expression over ncpus"),
         ("max_docks: yes", "2: max_docks: expected a number or an expression, got the boolean yes"),

@@ -15,6 +15,7 @@ FOLDER = Path(__file__).parents[2] / "config" / "completion"
 MODULES = {
     "plancton-tick": "plancton_tick",
     "plancton-pull": "plancton_tick.pull",
+    "plancton-metrics": "plancton_tick.metrics",
     "planctonctl": "plancton_tick.ctl.main",
 }
 COMMANDS = [*((command, ()) for command in MODULES), *(("planctonctl", (v,)) for v in VERBS)]
@@ -124,7 +125,7 @@ def test_verbs_are_completed(complete: object, before: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("complete", SHELLS)
 @pytest.mark.parametrize(("command", "verb"), COMMANDS, ids=lambda it: "".join(it))
 def test_options_are_completed(complete: object, command: str, verb: tuple[str, ...]) -> None:
-    if command == "plancton-pull" and complete is in_fish:
+    if command in ("plancton-pull", "plancton-metrics") and complete is in_fish:
         # Nobody types it: it rides along where one file serves several commands.
         return
     assert callable(complete)

@@ -178,8 +178,8 @@ def test_devices(load: Load, written: str, device: Device) -> None:
     [
         (
             "hots: {}",
-            "1: hots: expected one of host, spawn, reclaim, engine, pilots, got an unknown key; "
-            "did you mean host?",
+            "1: hots: expected one of host, spawn, reclaim, engine, metrics, pilots, "
+            "got an unknown key; did you mean host?",
         ),
         ("max_pilots: 3", "did you mean host.max_pilots?"),
         ("reserve: {}", "did you mean host.reserve?"),

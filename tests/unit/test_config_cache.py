@@ -19,6 +19,9 @@ FULL = """\
 host: {max_pilots: "min(ncpus, 4) - 1", reserve: {cpus: 0.5}}
 reclaim: {action: stop, pause_at_most: infinity}
 engine: {instance: second}
+metrics:
+  influxdb: ["http://u:p@a#b", {url: "http://c", org: o, bucket: b, token_file: /t}]
+  insecure_https: true
 pilots:
 - {name: a, image: x, command: [b, "c d"], max: 3, lifetime: infinity, user: "1:2", env: {A: 1},
    mounts: ["/a:/b:rw"], devices: [/dev/fuse], cap_add: [KILL], cap_drop: [ALL],

@@ -43,7 +43,7 @@ def host_config(pilot_type: PilotType, **options: str | bool) -> dict[str, objec
 
 
 def test_the_host_name_tells_host_type_and_slot() -> None:
-    name = host_name(make_type("htcondor"), 12, NOW, "node7.example.org")
+    name = host_name("htcondor", 12, NOW, "node7.example.org")
     assert name.startswith("node7-htcondor-12-")
 
 
@@ -57,7 +57,7 @@ def test_the_host_name_tells_host_type_and_slot() -> None:
 def test_the_host_name_is_a_dns_label_whatever_the_host_and_the_type_are_called(
     name: str, node: str, slot: int, now: float
 ) -> None:
-    assert DNS_LABEL.fullmatch(host_name(make_type(name), slot, now, node))
+    assert DNS_LABEL.fullmatch(host_name(name, slot, now, node))
 
 
 @given(
@@ -69,7 +69,7 @@ def test_no_two_pilots_of_a_host_have_the_same_host_name(
     births: list[tuple[int, int]], name: str, node: str
 ) -> None:
     """Births of one slot are at least a few milliseconds apart: the engine takes that long."""
-    names = {host_name(make_type(name), slot, NOW + at * 0.002, node) for slot, at in births}
+    names = {host_name(name, slot, NOW + at * 0.002, node) for slot, at in births}
     assert len(names) == len(births)
 
 
@@ -96,10 +96,10 @@ def test_cpus_are_a_quota(cpus: float, nano: int) -> None:
 @pytest.mark.parametrize(
     ("driver", "instance", "parent"),
     [
-        ("systemd", "plancton", "plancton.slice"),
-        ("cgroupfs", "plancton", "/plancton.slice"),
-        ("systemd", "plancton-demo", "plancton-demo.slice"),
-        ("", "plancton", "/plancton.slice"),
+        ("systemd", "plancton", "plancton-slot3.slice"),
+        ("cgroupfs", "plancton", "/plancton.slice/plancton-slot3.slice"),
+        ("systemd", "plancton-demo", "plancton-demo-slot3.slice"),
+        ("", "plancton", "/plancton.slice/plancton-slot3.slice"),
     ],
 )
 def test_the_cgroup_parent_is_written_as_the_driver_reads_it(

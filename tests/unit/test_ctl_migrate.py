@@ -18,7 +18,8 @@ from plancton_tick.errors import ConfigError
 from tests.unit import test_classic
 
 EVERY_KEY = """\
-influxdb_url: http://db.example.org:8086#plancton
+influxdb_url: [http://db.example.org:8086#plancton, "https://u:p@db2.example.org/a#c d"]
+insecure_https: yes
 updateconfig: 60
 image_expiration: 90
 main_sleep: 30

@@ -312,7 +312,8 @@ def test_what_a_container_uses_is_read_from_its_group(
         if "scope" in name and "-" in instance
         else (f"{instance}.slice")
     )
-    group = tmp_path / "sys/fs/cgroup" / parents / name.format(id=container)
+    slot = f"{instance}-slot3.slice"
+    group = tmp_path / "sys/fs/cgroup" / parents / slot / name.format(id=container)
     group.mkdir(parents=True)
     (group / "cpu.stat").write_text("usage_usec 1000000\n")
     (group / "memory.current").write_text("3000\n")

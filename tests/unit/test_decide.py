@@ -2,10 +2,11 @@
 
 import pytest
 
-from plancton_tick.decide import decide
+from plancton_tick.decide import NEVER, decide
 from plancton_tick.ledger_json import rebase
 from plancton_tick.model import (
     Action,
+    Announce,
     Ask,
     Backoff,
     Drain,
@@ -417,9 +418,37 @@ def test_draining_spawns_nothing_resumes_what_waits_and_ends_nothing() -> None:
     plan = decide(
         make_config(), make_observation(make_pilot(0), make_pilot(1, state=PAUSED), ledger=ledger)
     )
-    assert outline(plan) == [("resume", 1)]
+    assert outline(plan) == [("resume", 1), ("announce", 0), ("announce", 1)]
     assert vetoes(plan) == {"draining"}
     assert "kernel" in plan.vetoes[0].reason
+
+
+def test_a_drain_is_announced_once_with_the_grace_and_taken_back_once() -> None:
+    world = World(
+        make_config(make_type(stop_grace=40.0)),
+        pilots=[make_pilot(0), make_pilot(1, left=None)],
+        ledger=Ledger(drain=Drain("root", NOW - 5, "kernel")),
+    )
+    assert outline(world.tick()) == [("announce", 0), ("announce", 1)]
+    assert world.ledger.announced == {"id-0": NOW + 35, "id-1": NOW + 35}
+    assert world.tick().actions == ()
+    world.ledger = world.ledger._replace(drain=None)
+    told = [each for each in world.tick().actions if isinstance(each, Announce)]
+    assert [(each.pilot.slot, each.until) for each in told] == [
+        (0, make_pilot(0).expires_at),
+        (1, NEVER),
+    ]
+    assert world.ledger.announced == {}
+
+
+def test_pilots_that_a_drain_ends_are_told_with_the_signal_and_not_before() -> None:
+    ledger = Ledger(drain=Drain("root", NOW - 5, "kernel", ends_pilots=True))
+    plan = decide(
+        make_config(make_type(stop_grace=40.0)), make_observation(make_pilot(0), ledger=ledger)
+    )
+    (end,) = plan.actions
+    assert isinstance(end, Terminate)
+    assert end.gone_by == NOW + 40
 
 
 @pytest.mark.parametrize(("ago", "waits"), [(0.0, True), (59.0, True), (60.0, False)])

@@ -14,6 +14,7 @@ from plancton_tick.labels import make_labels, read_pilots
 from plancton_tick.model import (
     LABEL_INSTANCE,
     LABEL_TYPE,
+    Announce,
     Ask,
     Backoff,
     Config,
@@ -92,9 +93,13 @@ def test_a_plan_does_one_thing_with_a_pilot_and_ends_come_first_and_spawns_last(
     config: Config, observation: Observation
 ) -> None:
     actions = decide(config, observation).actions
-    ids = [action.pilot.id for action in actions if not isinstance(action, Spawn | Ask)]
+    ids = [action.pilot.id for action in actions if not isinstance(action, Spawn | Ask | Announce)]
+    told = [action.pilot.id for action in actions if isinstance(action, Announce)]
+    ends = {action.pilot.id for action in actions if isinstance(action, Terminate | Reap)}
+    assert len(told) == len(set(told))
+    assert not ends & set(told)
     assert len(ids) == len(set(ids))
-    order = {Terminate: 0, Pause: 0, Reap: 1, Resume: 2, Ask: 3, Spawn: 4}
+    order = {Terminate: 0, Pause: 0, Reap: 1, Resume: 2, Announce: 3, Ask: 4, Spawn: 5}
     ranks = [order[type(action)] for action in actions]
     assert ranks == sorted(ranks)
     names = {pilot.slot for pilot in observation.pilots}

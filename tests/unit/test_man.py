@@ -88,6 +88,7 @@ def test_every_key_of_the_configuration_is_there_with_its_default() -> None:
     [
         ("plancton-tick.8.md", "plancton_tick"),
         ("plancton-pull.8.md", "plancton_tick.pull"),
+        ("plancton-metrics.8.md", "plancton_tick.metrics"),
         ("planctonctl.8.md", "plancton_tick.ctl.main"),
     ],
 )

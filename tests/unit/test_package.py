@@ -65,12 +65,14 @@ def belonging() -> Iterator[str]:
     yield "/usr/lib/tmpfiles.d/plancton.conf"
     for path in (ROOT / "docs" / "man").iterdir():
         yield f"{SHARE}/man/man{path.stem[-1]}/{path.stem}.gz"
-    for name in ("plancton-tick", "plancton-pull", "planctonctl"):
+    for name in ("plancton-tick", "plancton-pull", "plancton-metrics", "planctonctl"):
         yield f"{SHARE}/bash-completion/completions/{name}"
     yield f"{SHARE}/zsh/site-functions/_planctonctl"
     for path in (ROOT / "config" / "completion").glob("*.fish"):
         yield f"{SHARE}/fish/vendor_completions.d/{path.name}"
     for path in (ROOT / "docs").glob("*.md"):
+        yield f"{SHARE}/doc/plancton/{path.name}"
+    for path in (ROOT / "docs").glob("*.json"):
         yield f"{SHARE}/doc/plancton/{path.name}"
     for path in (ROOT / "config" / "examples").iterdir():
         yield f"{SHARE}/doc/plancton/examples/{path.name}"
