@@ -1,6 +1,6 @@
-# Completion of planctonctl, plancton-tick and plancton-pull for bash.
+# Completion of planctonctl, plancton-tick, plancton-pull and plancton-metrics for bash.
 #
-# As /usr/share/bash-completion/completions/planctonctl, with links of the other two names to it.
+# As /usr/share/bash-completion/completions/planctonctl, with links of the other names to it.
 
 _plancton_files() {
     compopt -o filenames 2>/dev/null
@@ -13,12 +13,20 @@ _plancton_words() {
 
 _plancton() {
     local cur=$2 prev=$3 verb='' options='' common='--config --help' word at
-    local verbs='status plan drain resume start stop force-stop check migrate demo'
+    local verbs='status plan drain resume start stop force-stop check migrate history simulate demo'
     COMPREPLY=()
 
     case $prev in
-        --config)
+        --config | --against | --journal | --svg | --png)
             _plancton_files "$cur"
+            return
+            ;;
+        --policy)
+            _plancton_words "$cur" 'plancton 0.6 slice plancton,0.6,slice'
+            return
+            ;;
+        --cpus | --memory | --from | --for | --since | --until | --tasks | --latency | --stop-time | \
+            --usage | --memory-usage | --no-work | --failed | --seed | --hosts | --processes | --title)
             return
             ;;
         --reason | --timeout | --seconds | --cadence | --engine | --owner-from | --owner-for | --instance)
@@ -33,6 +41,10 @@ _plancton() {
             ;;
         plancton-pull)
             [[ $cur != -* ]] || _plancton_words "$cur" "$common --timeout --version"
+            return
+            ;;
+        plancton-metrics)
+            [[ $cur != -* ]] || _plancton_words "$cur" "$common --print --user --version"
             return
             ;;
     esac
@@ -65,6 +77,12 @@ _plancton() {
         drain) options='--stop --reason' ;;
         force-stop) options='--now --yes' ;;
         check) options='--json' ;;
+        history) options='--since --until --journal --json --svg --png --title' ;;
+        simulate)
+            options='--against --policy --cpus --memory --from --for --since --until --cadence --tasks
+                --latency --stop-time --usage --memory-usage --no-work --failed --seed --hosts
+                --processes --json --svg --png --title'
+            ;;
         demo)
             common='--help'
             options='--seconds --cadence --engine --owner-from --owner-for --instance'
@@ -74,7 +92,10 @@ _plancton() {
         _plancton_words "$cur" "$options $common"
     elif [[ $verb == check || $verb == migrate ]]; then
         _plancton_files "$cur"
+    elif [[ $verb == simulate ]]; then
+        _plancton_words "$cur" 'constant noisy developer farm laptop site journal'
+        ((${#COMPREPLY[@]})) || _plancton_files "$cur"
     fi
 }
 
-complete -F _plancton planctonctl plancton-tick plancton-pull
+complete -F _plancton planctonctl plancton-tick plancton-pull plancton-metrics

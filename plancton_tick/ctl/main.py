@@ -40,6 +40,8 @@ VERBS = {
     "force-stop": Verb("plancton_tick.ctl.force_stop", "drain, and end all pilots"),
     "check": Verb("plancton_tick.ctl.check", "whether a configuration is good, and what it means"),
     "migrate": Verb("plancton_tick.ctl.migrate", "a Plancton 0.6 file in today's keys"),
+    "history": Verb("plancton_tick.ctl.history", "what pilots and owner did"),
+    "simulate": Verb("plancton_tick.ctl.simulate", "what a policy would have done on some day"),
     "demo": Verb("plancton_tick.ctl.demo", "a minute of it on this host, removed afterwards"),
 }
 

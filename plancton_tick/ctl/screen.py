@@ -20,11 +20,14 @@ from typing import NamedTuple
 from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
 PIPED_WIDTH = 120
 NARROWEST = 40
+SECONDS_BETWEEN_LINES = 10.0
 LEAST_WIDTHS = {"wrap": 14, "clip": 10}
 # less(1): leave at once if it fits, pass colours, leave the screen as it is. As git has it.
 LESS = "FRX"
@@ -217,6 +220,52 @@ class Screen:
             while True:
                 live.update(Group(*draw()), refresh=True)
                 time.sleep(seconds)
+
+
+class Progress:
+    """How far a long work is and how long it will take, on standard error, until it is over.
+
+    Where that is no terminal, a line now and then.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        console = Console(stderr=True, markup=False, emoji=False, highlight=False)
+        self._began = self._told = time.monotonic()
+        self._bar: Bar | None = None
+        if console.is_terminal and not console.is_dumb_terminal:
+            columns = (
+                MofNCompleteColumn(),
+                BarColumn(bar_width=None),
+                TextColumn("{task.description}"),
+                TimeRemainingColumn(),
+                TextColumn("left"),
+            )
+            self._bar = Bar(*columns, console=console, transient=True)
+            self._task = self._bar.add_task("", total=total)
+
+    def __enter__(self) -> "Progress":
+        """Begin to show it."""
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Remove it from the terminal."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def tell(self, done: int, text: str) -> None:
+        """Say how much is done, and a few words."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, description=text)
+            return
+        now = time.monotonic()
+        if now - self._told >= SECONDS_BETWEEN_LINES:
+            self._told = now
+            left = (now - self._began) / done * (self.total - done)
+            line = f"{done} of {self.total}, {text}, {left:.0f} s left"
+            print(line, file=sys.stderr, flush=True)
 
 
 def _fit(columns: Sequence[Column], widths: Sequence[int], width: int) -> tuple[list[int], int]:
