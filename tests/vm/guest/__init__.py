@@ -1,0 +1,1 @@
+"""Programs that run inside the virtual machine; they import nothing of this tree."""
