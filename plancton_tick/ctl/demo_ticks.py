@@ -1,7 +1,9 @@
 """Fire real ticks, each a process of its own, as the timer does."""
 
+import ctypes
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -11,6 +13,8 @@ _SAID = re.compile(
     r"plancton-tick: (?:(spawned)|\S+ \(\S+\) (ended)|(paused|resumed|terminating)) "
 )
 _TIMEOUT_SECONDS = 120.0
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
 
 
 class Tick(NamedTuple):
@@ -48,6 +52,8 @@ class Ticks:
             errors="replace",
             # Ctrl-C is for us: the tick at work is left to finish.
             start_new_session=True,
+            # Killed outright we cannot wait for it, and who removes our traces would not see its.
+            preexec_fn=_die_with_parent,
         )
         try:
             _, text = process.communicate(timeout=_TIMEOUT_SECONDS)
@@ -73,6 +79,11 @@ class Ticks:
             start_new_session=True,
         )
         return (ran.stdout + ran.stderr).splitlines()
+
+
+def _die_with_parent() -> None:
+    """Have the kernel end this process when the thread that started it is gone (prctl(2))."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _children_seconds() -> float:

@@ -12,7 +12,7 @@ from tests.engine.rest import Rest
 from tests.engine.ticks import Node, wait_until
 from tests.pilots.farm import Farm, draw, harvested, print_table
 
-JOBS = 50
+JOBS = 100
 SLOTS = 8
 CPUS = 0.24
 LEASE_SECONDS = 30
@@ -191,7 +191,7 @@ def test_every_job_is_done_once_while_the_owner_comes_and_goes(
         farm.room_cores = CPUS * pilots
 
     leave_room(SLOTS)
-    central.submit(JOBS, 1)
+    central.submit(JOBS, 4)
     with farm.at_work():
         begin = time.monotonic()
         farm.killing = True

@@ -114,6 +114,7 @@ def test_a_drain_starts_no_more_and_resume_starts_again(ctl: Ctl, node: Node) ->
 def test_pilots_of_a_drain_are_left_to_finish(ctl: Ctl, node: Node) -> None:
     fill(node)
     assert "2 pilots left to finish" in ctl("drain").out
+    assert node.tick().has_done(2, "announced to .* drained by root")
     assert node.tick().lines == []
     assert len(node.live()) == 2
 

@@ -311,7 +311,8 @@ def test_a_pilot_whose_start_was_not_confirmed_is_minded_like_any_other(
         assert node.tick(url=proxy.url).code == UNAVAILABLE
         assert list(node.states().values()) == ["running"]
         assert node.tick().has_done(0, "")
-        assert [event.action for event in events.so_far()] == ["create", "start"]
+        actions = [event.action for event in events.so_far()]
+        assert actions == ["create", "extract-to-dir", "start"]
 
 
 def test_an_engine_that_hangs_with_every_pilot_costs_one_time_out_and_not_one_for_each(
@@ -389,13 +390,13 @@ def test_an_engine_that_crashes_under_a_tick_is_made_good_by_the_next(
 ) -> None:
     node.configure(host={"max_pilots": 1})
     # The list of containers; and the start of the pilot that was made by the request before.
-    for number in (1, 11):
+    for number in (1, 12):
         proxy.reset()
         proxy.before(number, private_engine.kill, forward=False)
         done = node.tick(url=proxy.url)
         assert (done.code, len(done.lines)) == (UNAVAILABLE, 1), done
         private_engine.start()
-    assert on("POST", "^/containers/.+/start$")(proxy.requests[10])
+    assert on("POST", "^/containers/.+/start$")(proxy.requests[11])
     proxy.reset()
     assert node.tick(url=proxy.url, later=100).has_done(2, "never started|spawned pilot in slot 0")
     assert list(node.states().values()) == ["running"]

@@ -240,14 +240,16 @@ def test_no_increment_of_the_ledger_is_lost(node: PodmanNode) -> None:
 def test_a_tick_killed_half_way_is_made_good_by_the_next_ticks(
     node: PodmanNode, podman: PodmanService, tmp_path: Path
 ) -> None:
-    """It has counted a pilot and not removed it; it has created one and not started it."""
+    """It has counted a pilot and not removed it; or created one, told it or not, not started it."""
     node.configure(host={"max_pilots": 1})
     with FaultProxy(podman.socket, tmp_path) as proxy:
         arrange_exited(node)
         assert node.tick(url=proxy.url).code == 0
-        noted, removed, created, started = (each for each in proxy.requests if each.method != "GET")
-        assert (removed.method, started.path.rpartition("/")[2]) == ("DELETE", "start")
-        for change in (noted, created):
+        changes = [each for each in proxy.requests if each.method != "GET"]
+        noted, removed, created, told, started = changes
+        assert (removed.method, told.method) == ("DELETE", "PUT")
+        assert started.path.rpartition("/")[2] == "start"
+        for change in (noted, created, told):
             arrange_exited(node)
             proxy.reset()
             kill_after(node, proxy, change)

@@ -81,8 +81,8 @@ class Farm:
             begin = time.monotonic()
             tick = self.node.start(environment=environment)
             if self.killing and self._random.random() < 0.35:
-                # A tick that acts takes about half a second here.
-                self._over.wait(self._random.uniform(0.0, 0.7))
+                # A quiet tick takes a tenth of a second here, one that acts half a second or more.
+                self._over.wait(self._random.expovariate(5.0))
                 if tick.poll() is None:
                     tick.kill()
                     self.killed += 1

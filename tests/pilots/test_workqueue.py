@@ -17,7 +17,7 @@ from tests.pilots.workqueue import WorkQueue
 CPUS = 0.2
 SLOTS = 8
 TASKS = 1000
-TASK_SECONDS = 0.35
+TASK_SECONDS = 0.7
 # A worker that gets no task leaves after five or six seconds, for it looks every five; this has to
 # be longer, also where the machine is slow.
 FIZZLE_SECONDS = 12.0
