@@ -13,8 +13,8 @@ from tests.engine.ticks import Node, wait_until
 from tests.pilots.farm import Farm, draw, harvested, print_table
 
 JOBS = 100
-SLOTS = 8
-CPUS = 0.24
+SLOTS = 16
+CPUS = 0.12
 LEASE_SECONDS = 30
 TOKENS = "/run/secrets/htcondor"
 IDLE, RUNNING = 1, 2
@@ -152,7 +152,8 @@ def test_a_pilot_without_a_job_leaves_when_it_is_asked(
 def test_every_job_is_done_once_while_the_owner_comes_and_goes(
     node: Node, central: Central, tokens: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    farm = Farm(node)
+    # Pilots that a killed tick has created and not started hold their slots for a minute.
+    farm = Farm(node, killed_share=0.1)
     cores = len(os.sched_getaffinity(0))
 
     def leave_room(pilots: int) -> None:
@@ -197,7 +198,7 @@ def test_every_job_is_done_once_while_the_owner_comes_and_goes(
         farm.killing = True
         while not central.is_empty():
             # The owner comes for longer than a pilot may be paused: some of them go.
-            for pilots, seconds in ((SLOTS, 30), (4, 15)):
+            for pilots, seconds in ((SLOTS, 40), (SLOTS // 2, 15)):
                 leave_room(pilots)
                 end = time.monotonic() + seconds
                 while time.monotonic() < end and not central.is_empty():

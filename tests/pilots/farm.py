@@ -30,11 +30,12 @@ class Sample(NamedTuple):
 class Farm:
     """A node whose ticks run by themselves, until the end of the ``with``.
 
-    While ``killing`` about a third of the ticks are killed outright, at any moment of their life.
+    While ``killing`` this share of the ticks is killed outright, at any moment of their life.
     """
 
-    def __init__(self, node: Node, *, seed: int = 1) -> None:
+    def __init__(self, node: Node, *, seed: int = 1, killed_share: float = 0.35) -> None:
         self.node = node
+        self.killed_share = killed_share
         self.room_cores = 0.0
         self.samples: list[Sample] = []
         self.lines: list[tuple[float, str]] = []
@@ -80,7 +81,7 @@ class Farm:
         while not self._over.is_set():
             begin = time.monotonic()
             tick = self.node.start(environment=environment)
-            if self.killing and self._random.random() < 0.35:
+            if self.killing and self._random.random() < self.killed_share:
                 # A quiet tick takes a tenth of a second here, one that acts half a second or more.
                 self._over.wait(self._random.expovariate(5.0))
                 if tick.poll() is None:
