@@ -8,7 +8,7 @@ name is held until the pilot is removed, so nobody else can have used anything i
 
 import os
 
-from plancton_tick.cgroup import find_files, read_usage, slice_paths
+from plancton_tick.cgroup import find_files, read_number, read_usage, slice_paths
 from plancton_tick.model import Pilot, SlotUsage
 
 # As in cgroup.py, but with the tree that systemd keeps first: on a hybrid host it may clear away
@@ -41,7 +41,7 @@ def read_slot(instance: str, slot: int, root: str = "/") -> SlotUsage:
     usage, peaks = find_files(groups, root, _USAGE), find_files(groups, root, _PEAK)
     return SlotUsage(
         cpu_seconds=read_usage(usage) if usage else 0.0,
-        peak_bytes=max(map(_read_bytes, peaks)) if peaks else 0,
+        peak_bytes=max((read_number(path) or 0 for path in peaks), default=0),
     )
 
 
@@ -60,14 +60,6 @@ def used_by(pilot: Pilot, ran_seconds: float | None, now: SlotUsage) -> SlotUsag
     if before.peak_bytes is not None and now.peak_bytes is not None:
         peak = now.peak_bytes if now.peak_bytes > before.peak_bytes else None
     return SlotUsage(cpu, peak)
-
-
-def _read_bytes(path: str) -> int:
-    try:
-        with open(path, encoding="ascii") as file:
-            return int(file.read())
-    except (OSError, ValueError):
-        return 0
 
 
 def parent_of(instance: str, slot: int, is_systemd: bool) -> str:

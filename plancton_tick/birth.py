@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from plancton_tick.accounting import read_slot
-from plancton_tick.container import JOURNALD, host_name, make_body
+from plancton_tick.container import JOURNALD, make_body
 from plancton_tick.doing import ActingEngine, Done, Verdict, in_parallel
 from plancton_tick.errors import (
     EngineRefusedError,
@@ -55,7 +55,7 @@ def spawn_all(engine: ActingEngine, spawns: Sequence[Spawn], now: float, node: s
                 read_slot(engine.instance, spawn.slot) if engine.is_local else SlotUsage()
             ),
         )
-        name = host_name(spawn.type.name, spawn.slot, round(now, 3), node)
+        name = str(body["Hostname"])
         features = make_features(spawn.type, name=name, spawned_at=now, ncpus=info.ncpus)
         # What is there of a read-only root before its start is its volume.
         folder = FOLDER if spawn.type.read_only else "/"

@@ -62,7 +62,7 @@ def read_memory(slice_name: str, root: str = "/") -> int | None:
     held = 0
     paths = find_files(slice_paths(slice_name), root, _MEMORY)
     for path in paths:
-        used = _number(_read(path))
+        used = read_number(path)
         # v1 keeps apart what the group itself holds, "inactive_file", and the whole subtree.
         cache_key = "inactive_file" if path.endswith("current") else "total_inactive_file"
         cache = _field(_read(os.path.join(os.path.dirname(path), "memory.stat")), cache_key)
@@ -70,6 +70,11 @@ def read_memory(slice_name: str, root: str = "/") -> int | None:
             return None
         held += max(0, used - cache)
     return held if paths else None
+
+
+def read_number(path: str) -> int | None:
+    """Read a file that holds one number; None if it cannot be read, or holds something else."""
+    return _number(_read(path))
 
 
 def list_members(slice_name: str, root: str = "/") -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from enum import Enum
 from plancton_tick.ctl.simulate_steps import INFINITY
 from plancton_tick.ctl.simulate_tasks import Fate
 from plancton_tick.model import Pilot, PilotExit, PilotState, PilotType
+from plancton_tick.spawning import born
 
 TERMINATED_CODE = 143
 
@@ -113,19 +114,8 @@ class Lives:
     def spawn(self, pilot_type: PilotType, slot: int, now: float, owner_cores: float) -> Pilot:
         """Start a container."""
         self.born += 1
-        pilot = Pilot(
-            id=f"pilot-{self.born}",
-            name=f"plancton-{slot}",
-            type=pilot_type.name,
-            slot=slot,
-            state=PilotState.RUNNING,
-            spawned_at=now,
-            expires_at=now + pilot_type.lifetime_seconds,
-            cpus=pilot_type.cpus,
-            memory_bytes=pilot_type.memory_bytes,
-            config_hash="",
-            version="",
-        )
+        pilot = born(pilot_type, slot, now)
+        pilot = pilot._replace(id=f"pilot-{self.born}", name=f"plancton-{slot}")
         tasks = self.fate.tasks
         drawn = self.fate.draw(next(iter(pilot_type.exit_codes.no_work), 75))
         memory = int(tasks.memory_usage * pilot.memory_bytes)

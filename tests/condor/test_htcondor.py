@@ -10,6 +10,7 @@ import pytest
 from tests.condor.central import Central
 from tests.engine.rest import Rest
 from tests.engine.ticks import Node, wait_until
+from tests.pilots.alone import Pilots
 from tests.pilots.farm import Farm, draw, harvested, print_table
 
 JOBS = 100
@@ -20,55 +21,13 @@ TOKENS = "/run/secrets/htcondor"
 IDLE, RUNNING = 1, 2
 
 
-class Pilots:
-    """Pilots run by the engine alone, with the environment that a tick gives them."""
-
-    def __init__(self, rest: Rest, image: str, instance: str, address: str, tokens: Path) -> None:
-        self._rest, self._image, self._instance = rest, image, instance
-        self._env = {"HTCONDOR_HOST": address, "HTCONDOR_IDLE_SECONDS": "20"}
-        self._mounts = {TOKENS: tokens}
-
-    def start(self, name: str, *, mounts: dict[str, Path] | None = None, **env: str | None) -> str:
-        """Start a pilot, with variables changed or, where they are None, left out."""
-        given = {key: value for key, value in (self._env | env).items() if value is not None}
-        return self._rest.run(
-            self._image,
-            f"{self._instance}-{name}",
-            [],
-            Hostname=f"{self._instance}-{name}",
-            Env=[f"{key}={value}" for key, value in given.items()],
-            HostConfig={
-                "Init": True,
-                "CapDrop": ["ALL"],
-                "ReadonlyRootfs": True,
-                "SecurityOpt": ["no-new-privileges"],
-                "Mounts": [
-                    {"Type": "bind", "Source": str(source), "Target": target, "ReadOnly": True}
-                    for target, source in (self._mounts | (mounts or {})).items()
-                ],
-            },
-        )
-
-    def end(self, pilot: str) -> int:
-        """Wait for a pilot's end and return its exit code."""
-        code: int = self._rest.post(f"/containers/{pilot}/wait")["StatusCode"]
-        return code
-
-    def terminate(self, pilot: str) -> None:
-        """Tell a pilot to stop."""
-        self._rest.post(f"/containers/{pilot}/kill", signal="SIGTERM")
-
-    def kill(self, pilot: str) -> None:
-        """End a pilot outright."""
-        self._rest.post(f"/containers/{pilot}/kill", signal="SIGKILL")
-
-
 @pytest.fixture
 def pilots(
     rest: Rest, htcondor_image: str, instance: str, central: Central, tokens: Path
 ) -> Pilots:
     """Return what starts pilots for this pool."""
-    return Pilots(rest, htcondor_image, instance, central.address, tokens)
+    env = {"HTCONDOR_HOST": central.address, "HTCONDOR_IDLE_SECONDS": "20"}
+    return Pilots(rest, htcondor_image, instance, env, {TOKENS: tokens})
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from plancton_tick.ctl.private_engine import PrivateEngine
 from tests.engine.conftest import engine_socket, instance, private_engine, rest
 from tests.engine.rest import Rest
+from tests.engine.ticks import Node
+from tests.pilots.workqueue import WorkQueue
 
 __all__ = ["engine_socket", "instance", "private_engine", "rest"]
 
@@ -51,3 +54,18 @@ def password(tmp_path: Path) -> Path:
     path.chmod(0o400)
     os.chown(path, 1000, 1000)
     return path
+
+
+@pytest.fixture
+def queue(tmp_path: Path, password: Path) -> Iterator[WorkQueue]:
+    """Return a manager with a password, and no tasks yet."""
+    with WorkQueue(tmp_path, password) as queue:
+        yield queue
+
+
+@pytest.fixture
+def node(rest: Rest, workqueue_image: str, instance: str, tmp_path: Path) -> Iterator[Node]:
+    """Return an instance of Plancton; remove all that it leaves."""
+    node = Node(rest, workqueue_image, instance, tmp_path / "node")
+    yield node
+    node.clean()

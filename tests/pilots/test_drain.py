@@ -3,33 +3,14 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from tests.engine.rest import Rest
 from tests.engine.ticks import Events, Node, wait_until
 from tests.pilots.workqueue import WorkQueue
 
 PASSWORD = "/run/secrets/workqueue"
 TASK_SECONDS = 20.0
 GRACE_SECONDS = 4.0
-
-
-@pytest.fixture
-def queue(tmp_path: Path, password: Path) -> Iterator[WorkQueue]:
-    """Return a manager with a password, and no tasks yet."""
-    with WorkQueue(tmp_path, password) as queue:
-        yield queue
-
-
-@pytest.fixture
-def node(rest: Rest, workqueue_image: str, instance: str, tmp_path: Path) -> Iterator[Node]:
-    """Return an instance of Plancton; remove all that it leaves."""
-    node = Node(rest, workqueue_image, instance, tmp_path / "node")
-    yield node
-    node.clean()
 
 
 def test_a_drain_makes_a_busy_worker_finish_its_task_and_take_no_more(

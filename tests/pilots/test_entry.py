@@ -1,72 +1,16 @@
 """The Work Queue pilot by itself: how it ends, and that it passes on what it was told."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.engine.rest import Rest
 from tests.engine.ticks import in_parallel, wait_until
+from tests.pilots.alone import Pilots
 from tests.pilots.workqueue import WorkQueue
 
 SECRET = "/run/secrets/workqueue"
-
-
-class Pilots:
-    """Pilots run by the engine alone, with the environment that a tick gives them."""
-
-    def __init__(self, rest: Rest, image: str, instance: str, manager: str, password: Path) -> None:
-        self.rest = rest
-        self._image = image
-        self._instance = instance
-        self._env = {
-            "WORKQUEUE_MANAGER": manager,
-            "WORKQUEUE_PASSWORD_FILE": SECRET,
-            "WORKQUEUE_IDLE_SECONDS": "1",
-            "WORKQUEUE_CONNECT_SECONDS": "2",
-            "PLANCTON_CPUS": "2",
-            "PLANCTON_MEMORY_BYTES": str(100 * 2**20),
-            "PLANCTON_EXPIRES_AT": f"{time.time() + 1980:.0f}",
-        }
-        self._mounts = {SECRET: password}
-
-    def start(self, name: str, *, mounts: dict[str, Path] | None = None, **env: str | None) -> str:
-        """Start a pilot, with variables changed or, where they are None, left out."""
-        given = {key: value for key, value in (self._env | env).items() if value is not None}
-        return self.rest.run(
-            self._image,
-            f"{self._instance}-{name}",
-            [],
-            Env=[f"{key}={value}" for key, value in given.items()],
-            HostConfig={
-                "Init": True,
-                "CapDrop": ["ALL"],
-                "ReadonlyRootfs": True,
-                "SecurityOpt": ["no-new-privileges"],
-                "Mounts": [
-                    {"Type": "bind", "Source": str(source), "Target": target, "ReadOnly": True}
-                    for target, source in (self._mounts | (mounts or {})).items()
-                ],
-            },
-        )
-
-    def end(self, pilot: str) -> int:
-        """Wait for a pilot's end and return its exit code."""
-        code: int = self.rest.post(f"/containers/{pilot}/wait")["StatusCode"]
-        return code
-
-    def processes(self, pilot: str) -> str:
-        """Return the command lines that run in a pilot."""
-        listed = self.rest.get(f"/containers/{pilot}/top")["Processes"]
-        return "\n".join(process[-1] for process in listed)
-
-
-@pytest.fixture
-def queue(tmp_path: Path, password: Path) -> Iterator[WorkQueue]:
-    """Return a manager with a password, and no tasks yet."""
-    with WorkQueue(tmp_path, password) as queue:
-        yield queue
 
 
 @pytest.fixture
@@ -74,7 +18,16 @@ def pilots(
     rest: Rest, workqueue_image: str, instance: str, gateway: str, queue: WorkQueue, password: Path
 ) -> Pilots:
     """Return what starts pilots for this manager."""
-    return Pilots(rest, workqueue_image, instance, f"{gateway}:{queue.port}", password)
+    env = {
+        "WORKQUEUE_MANAGER": f"{gateway}:{queue.port}",
+        "WORKQUEUE_PASSWORD_FILE": SECRET,
+        "WORKQUEUE_IDLE_SECONDS": "1",
+        "WORKQUEUE_CONNECT_SECONDS": "2",
+        "PLANCTON_CPUS": "2",
+        "PLANCTON_MEMORY_BYTES": str(100 * 2**20),
+        "PLANCTON_EXPIRES_AT": f"{time.time() + 1980:.0f}",
+    }
+    return Pilots(rest, workqueue_image, instance, env, {SECRET: password})
 
 
 def test_the_exit_code_says_how_it_ended(pilots: Pilots, gateway: str, tmp_path: Path) -> None:
@@ -110,7 +63,7 @@ def test_sigterm_hands_the_task_back_within_the_grace(pilots: Pilots, queue: Wor
     queue.submit([7], 3)
     pilot = pilots.start("stopped")
     wait_until(lambda: "sleep 3" in pilots.processes(pilot))
-    pilots.rest.post(f"/containers/{pilot}/kill", signal="SIGTERM")
+    pilots.terminate(pilot)
     assert pilots.end(pilot) == 143
     assert queue.done() == set()
     # It is ready for another pilot at once, not when the manager misses the first one.

@@ -3,13 +3,12 @@
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from plancton_tick.model import LABEL_CONFIG
-from tests.engine.rest import Rest
 from tests.engine.ticks import Event, Events, Node, most_live, wait_until
 from tests.pilots.farm import CADENCE_SECONDS, Farm, draw, harvested, print_table
 from tests.pilots.workqueue import WorkQueue
@@ -23,21 +22,6 @@ TASK_SECONDS = 0.7
 FIZZLE_SECONDS = 12.0
 BACKOFF_SECONDS = 4.0
 PASSWORD = "/run/secrets/workqueue"
-
-
-@pytest.fixture
-def queue(tmp_path: Path, password: Path) -> Iterator[WorkQueue]:
-    """Return a manager with a password, and no tasks yet."""
-    with WorkQueue(tmp_path, password) as queue:
-        yield queue
-
-
-@pytest.fixture
-def node(rest: Rest, workqueue_image: str, instance: str, tmp_path: Path) -> Iterator[Node]:
-    """Return an instance of Plancton; remove all that it leaves."""
-    node = Node(rest, workqueue_image, instance, tmp_path / "node")
-    yield node
-    node.clean()
 
 
 def pilot_type(queue: WorkQueue, gateway: str, password: Path) -> dict[str, object]:
