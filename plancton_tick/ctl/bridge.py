@@ -16,9 +16,13 @@ _SIOCSIFFLAGS = 0x8914
 _SIOCGIFADDR = 0x8915
 _SIOCSIFADDR = 0x8916
 _SIOCSIFNETMASK = 0x891C
+_SIOCSIFHWADDR = 0x8924
 _SIOCBRADDBR = 0x89A0
 _SIOCBRDELBR = 0x89A1
 _IFF_UP = 1
+
+# linux/if_arp.h.
+_ARPHRD_ETHER = 1
 
 # Private networks (RFC 1918) that home routers, Docker's own pools and Kubernetes leave alone, each
 # with an address for every port that a bridge can have (1024).
@@ -37,6 +41,11 @@ def create_bridge(name: str) -> None:
     network = _free_network(name)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         fcntl.ioctl(control, _SIOCBRADDBR, _padded(name))
+        # Left alone, a bridge takes the lowest hardware address of its ports for its own: another
+        # one whenever containers come or go, and the rest go on sending to one that is not there.
+        hardware = b"\x02\x42" + network[1].packed
+        request = struct.pack("=16sH14s", _padded(name), _ARPHRD_ETHER, hardware)
+        fcntl.ioctl(control, _SIOCSIFHWADDR, request)
         for call, address in ((_SIOCSIFADDR, network[1]), (_SIOCSIFNETMASK, network.netmask)):
             fcntl.ioctl(control, call, _address_request(name, address))
         fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sH14x", _padded(name), _IFF_UP))

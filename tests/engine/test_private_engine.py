@@ -69,6 +69,25 @@ def test_a_container_runs_on_the_default_network_and_nothing_is_left(
     assert left_of(engine) == []
 
 
+def test_the_bridge_keeps_its_hardware_address_while_containers_come_and_go(
+    engine: PrivateEngine,
+) -> None:
+    address = Path(f"/sys/class/net/{engine.folder.bridge}/address")
+    before = address.read_text()
+    rest = Rest(engine.socket)
+    for number in range(4):
+        rest.run(IMAGE, f"port-{number}", ["sleep", "1000"])
+        assert address.read_text() == before
+
+
+def test_a_name_is_looked_up_nowhere(engine: PrivateEngine) -> None:
+    rest = Rest(engine.socket)
+    # 143 would be one that waits for an answer.
+    script = 'grep -qx "nameserver 127.0.0.1" /etc/resolv.conf && timeout 4 nslookup a.example'
+    rest.run(IMAGE, "asker", ["sh", "-c", script])
+    assert rest.post("/containers/asker/wait")["StatusCode"] == 1
+
+
 def test_a_container_lives_in_the_slice_with_its_caps(engine: PrivateEngine) -> None:
     rest = Rest(engine.socket)
     # Named as nobody else's, who may be running these tests at the same time.
