@@ -27,7 +27,7 @@ test-vm:  ## run the tests on a virtual machine, in software alone, for ten minu
 	@.ci/prepare test-vm
 	@$(VENV)/bin/python -m pytest tests/vm $(PYTEST_ARGS)
 
-test-condor:  ## run HTCondor pilots in a pool of their own (as root)
+test-condor:  ## run only those of HTCondor pilots, in a pool of their own (as root)
 	@.ci/prepare test
 	@$(VENV)/bin/python -m pytest tests/condor $(PYTEST_ARGS)
 

@@ -140,17 +140,21 @@ class Central:
             os.chown(each, 1000, 1000)
         return tokens
 
-    def submit(self, count: int, seconds: float, lease_seconds: int = 2400) -> None:
+    def submit(
+        self, count: int, seconds: float, lease_seconds: int = 2400, input_size: str = "0"
+    ) -> None:
         """Submit jobs that take so long each and print the square of their number.
 
         The lease is how long a job is shown as running on a machine that says nothing; 2400 is
         what HTCondor takes where nobody says.
         """
+        self.run(f"truncate -s {input_size} input", "joe")
         lines = (
             "executable = /bin/sh",
             f"arguments = \"-c 'sleep {seconds}; expr $(Process) \\* $(Process)'\"",
             "transfer_executable = false",
             "should_transfer_files = YES",
+            "transfer_input_files = input",
             "when_to_transfer_output = ON_EXIT",
             "output = out.$(Cluster).$(Process)",
             "log = log",

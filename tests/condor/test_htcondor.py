@@ -1,6 +1,7 @@
 """HTCondor pilots under real ticks, in a real pool: no job is lost and none is left running."""
 
 import os
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.pilots.alone import Pilots
 from tests.pilots.farm import Farm, draw, harvested, print_table
 
 JOBS = 100
+JOB_SECONDS = 8
 SLOTS = 16
 CPUS = 0.12
 LEASE_SECONDS = 30
@@ -75,6 +77,35 @@ def test_sigterm_hands_a_job_back_that_has_not_begun_yet(pilots: Pilots, central
     wait_until(lambda: central.count(IDLE) == 1, 20)
     assert central.count(RUNNING) == 0
     assert central.count_events("022") == 0
+
+
+def test_sigterm_hands_a_job_back_whose_input_takes_longer_than_the_grace(
+    pilots: Pilots, central: Central
+) -> None:
+    central.submit(1, 15, input_size="2G")
+    pilot = pilots.start("slow", HTCONDOR_GRACE_SECONDS="0")
+    central.wait_for_shadow()
+    pilots.terminate(pilot)
+    assert pilots.end(pilot) == 143
+    wait_until(lambda: central.count(IDLE) == 1, 20)
+    assert central.count(RUNNING) == 0
+    assert central.count_events("001") == 0
+
+
+def test_a_name_server_that_never_answers_does_not_keep_jobs_waiting(
+    pilots: Pilots, central: Central, gateway: str
+) -> None:
+    seconds = {}
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind((gateway, 53))
+        for name, options in (("as-it-is", None), ("patient", "timeout:20 attempts:1")):
+            central.submit(1, 0)
+            begin = time.monotonic()
+            pilot = pilots.start(name, dns=gateway, RES_OPTIONS=options, HTCONDOR_IDLE_SECONDS="60")
+            assert pilots.end(pilot) == 0
+            seconds[name] = time.monotonic() - begin
+        assert silent.recv(512)
+    assert seconds["as-it-is"] < 0.7 * seconds["patient"], seconds
 
 
 def test_the_job_of_a_pilot_that_was_killed_is_idle_again_when_its_lease_ends(
@@ -151,13 +182,14 @@ def test_every_job_is_done_once_while_the_owner_comes_and_goes(
         farm.room_cores = CPUS * pilots
 
     leave_room(SLOTS)
-    central.submit(JOBS, 4)
+    central.submit(JOBS, JOB_SECONDS)
     with farm.at_work():
         begin = time.monotonic()
         farm.killing = True
         while not central.is_empty():
-            # The owner comes for longer than a pilot may be paused: some of them go.
-            for pilots, seconds in ((SLOTS, 40), (SLOTS // 2, 15)):
+            # Twenty seconds without the owner, then twenty with: some pilots that are too many at
+            # first fit again in time, the others are ended when they have been paused for too long.
+            for pilots, seconds in ((SLOTS, 20), (SLOTS // 4, 8), (SLOTS // 2, 12)):
                 leave_room(pilots)
                 end = time.monotonic() + seconds
                 while time.monotonic() < end and not central.is_empty():

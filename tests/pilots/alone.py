@@ -23,7 +23,14 @@ class Pilots:
         self._env = dict(env)
         self._mounts = dict(mounts)
 
-    def start(self, name: str, *, mounts: dict[str, Path] | None = None, **env: str | None) -> str:
+    def start(
+        self,
+        name: str,
+        *,
+        mounts: dict[str, Path] | None = None,
+        dns: str | None = None,
+        **env: str | None,
+    ) -> str:
         """Start a pilot, with variables changed or, where they are None, left out."""
         given = {key: value for key, value in (self._env | env).items() if value is not None}
         return self.rest.run(
@@ -37,6 +44,7 @@ class Pilots:
                 "CapDrop": ["ALL"],
                 "ReadonlyRootfs": True,
                 "SecurityOpt": ["no-new-privileges"],
+                "Dns": [dns] if dns else [],
                 "Mounts": [
                     {"Type": "bind", "Source": str(source), "Target": target, "ReadOnly": True}
                     for target, source in (self._mounts | (mounts or {})).items()
