@@ -66,16 +66,20 @@ def test_sigterm_hands_the_job_back_and_another_pilot_does_it(
     assert central.answers() == [0]
 
 
-def test_sigterm_hands_a_job_back_that_has_not_begun_yet(pilots: Pilots, central: Central) -> None:
-    """The starter of such a job would go without a word, and the job count as running for long."""
-    central.submit(1, 15)
-    pilot = pilots.start("early")
+def stop_before_the_job_begins(pilots: Pilots, central: Central, pilot: str) -> None:
+    """Stop a pilot whose job is on its way; the job must be idle in the queue again."""
     central.wait_for_shadow()
     assert central.count_events("001") == 0
     pilots.terminate(pilot)
     assert pilots.end(pilot) == 143
     wait_until(lambda: central.count(IDLE) == 1, 20)
     assert central.count(RUNNING) == 0
+
+
+def test_sigterm_hands_a_job_back_that_has_not_begun_yet(pilots: Pilots, central: Central) -> None:
+    """The starter of such a job would go without a word, and the job count as running for long."""
+    central.submit(1, 15)
+    stop_before_the_job_begins(pilots, central, pilots.start("early"))
     assert central.count_events("022") == 0
 
 
@@ -84,11 +88,7 @@ def test_sigterm_hands_a_job_back_whose_input_takes_longer_than_the_grace(
 ) -> None:
     central.submit(1, 15, input_size="2G")
     pilot = pilots.start("slow", HTCONDOR_GRACE_SECONDS="0")
-    central.wait_for_shadow()
-    pilots.terminate(pilot)
-    assert pilots.end(pilot) == 143
-    wait_until(lambda: central.count(IDLE) == 1, 20)
-    assert central.count(RUNNING) == 0
+    stop_before_the_job_begins(pilots, central, pilot)
     assert central.count_events("001") == 0
 
 

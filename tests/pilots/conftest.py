@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 
 from plancton_tick.ctl.private_engine import PrivateEngine
-from tests.engine.conftest import engine_socket, instance, private_engine, rest
+from tests.engine.conftest import engine_socket, instance, node, private_engine, rest
 from tests.engine.rest import Rest
-from tests.engine.ticks import Node
 from tests.pilots.workqueue import WorkQueue
 
-__all__ = ["engine_socket", "instance", "private_engine", "rest"]
+__all__ = ["engine_socket", "instance", "node", "private_engine", "rest"]
 
 PILOTS = Path(__file__).resolve().parent.parent.parent / "pilots"
 
@@ -35,6 +34,12 @@ def build(name: str, image: str, url: str) -> str:
 def workqueue_image(private_engine: PrivateEngine) -> str:
     """Return the name of the Work Queue pilot's image."""
     return build("workqueue", "plancton-workqueue:test", private_engine.url)
+
+
+@pytest.fixture(scope="session")
+def pilot_image(workqueue_image: str) -> str:
+    """Return the image that ``node`` spawns here."""
+    return workqueue_image
 
 
 @pytest.fixture(scope="session")
@@ -61,11 +66,3 @@ def queue(tmp_path: Path, password: Path) -> Iterator[WorkQueue]:
     """Return a manager with a password, and no tasks yet."""
     with WorkQueue(tmp_path, password) as queue:
         yield queue
-
-
-@pytest.fixture
-def node(rest: Rest, workqueue_image: str, instance: str, tmp_path: Path) -> Iterator[Node]:
-    """Return an instance of Plancton; remove all that it leaves."""
-    node = Node(rest, workqueue_image, instance, tmp_path / "node")
-    yield node
-    node.clean()

@@ -17,7 +17,6 @@ import pytest
 
 from plancton_tick.ctl.busybox_image import build_image
 from plancton_tick.ctl.private_engine import PrivateEngine
-from tests.engine.rest import Rest
 from tests.engine.ticks import AT_REST, Node, wait_until
 
 EPERM = 1
@@ -37,22 +36,14 @@ done"""
 
 
 @pytest.fixture(scope="module")
-def knobs_image(private_engine: PrivateEngine, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return an image of busybox and the probe."""
+def pilot_image(private_engine: PrivateEngine, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return an image of busybox and the probe, which ``node`` spawns here."""
     probe = tmp_path_factory.mktemp("probe") / "probe"
     source = Path(__file__).with_name("probe.c")
     subprocess.run(["gcc", "-static", "-o", probe, source], check=True)
     image = "plancton-knobs:test"
     build_image(private_engine.url, image, files={"bin/probe": probe.read_bytes()})
     return image
-
-
-@pytest.fixture
-def node(rest: Rest, knobs_image: str, instance: str, tmp_path: Path) -> Iterator[Node]:
-    """Return an instance of Plancton; remove all that it leaves."""
-    node = Node(rest, knobs_image, instance, tmp_path / "node")
-    yield node
-    node.clean()
 
 
 @pytest.fixture
